@@ -1,0 +1,39 @@
+"""The cost model as a backend."""
+
+from codesign.chips import chip_of
+from codesign.plugins import API_VERSION
+from codesign.plugins.backend import Capabilities, Support
+from codesign.program import Program
+from codesign.workload import Workload
+from codesign_cost.combiner import price
+from codesign_cost.errors import CostError
+from codesign_cost.reader import unknown_operations
+from codesign_cost.result import CostResult
+
+
+class CostBackend:
+    """Prices a program on the chip its module names, by closed-form laws."""
+
+    name = "cost"
+    description = "time, energy, area and money of a program on its chip, by closed-form laws"
+    api_version = API_VERSION
+    capabilities = Capabilities()
+
+    def supports(self, program: Program) -> Support:
+        """Yes, or the operations that cannot be priced."""
+        return Support(tuple(f"{name}: the cost model does not know it" for name in unknown_operations(program)))
+
+    def cost(self, program: Program, workload: Workload, *, chips: int = 1) -> CostResult:
+        """The price of one request on `chips` of the program's chip.
+
+        Raises
+        ------
+        CostError
+            When the program names no chip, does not fit, or cannot be priced.
+        """
+        if chips < 1:
+            raise CostError(f"expected at least 1 chip, got {chips}")
+        chip = chip_of(program.module)
+        if chip is None:
+            raise CostError("the program targets no chip; compile it for one, or name one with --chip")
+        return price(program, chip, workload, chips=chips)

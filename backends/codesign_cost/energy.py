@@ -1,0 +1,84 @@
+"""Energy: joules of what an operation computes and moves, and of what leaks or idles while time passes."""
+
+from collections.abc import Mapping
+
+from codesign_cost.area import chip_area
+from codesign_cost.demand import Array
+from codesign_cost.laws.law import Coefficient, Usage
+from codesign_cost.machine import Machine
+from codesign_cost.technology import at_node, constant, interpolate
+from codesign_dialects.chip import Calibration, Memory, Sram
+from codesign_dialects.encoding import NumberFormat, number_format
+
+PICOJOULE = 1e-12
+LAW = "energy"
+COEFFICIENTS: Mapping[str, Coefficient] = {
+    "switching": Coefficient(1, "joules spent over joules of the bare arithmetic, SRAM, memory and links"),
+}
+"""What a calibration of the law ``energy`` may state."""
+
+_SRAM_SIZES = {"8KiB": 2**13, "32KiB": 2**15, "1MiB": 2**20}
+
+
+def mac_energy(number: NumberFormat, process: float) -> float:
+    """Joules of a multiply-accumulate: a multiplier grows with the square of its significand, sums are 32 bits wide."""
+    if number.kind == "float":
+        if number.bits > 16:
+            multiply = constant("float_multiply_32")
+        else:
+            multiply = constant("float_multiply_16") * ((number.mantissa + 1) / 11) ** 2
+        add = constant("float_add_32")
+    else:
+        multiply = 0.0 if number.kind == "ternary" else constant("integer_multiply_8") * (number.bits / 8) ** 2
+        add = constant("integer_add_32")
+    return (multiply + add) * at_node("energy_factor", process) * PICOJOULE
+
+
+def sram_energy_per_byte(machine: Machine) -> float:
+    """Joules a byte read from SRAM, by the size of the banks most of it is in."""
+    banks = [(count * sram.capacity, sram.capacity / sram.banks) for count, sram in machine.parts(Sram)]
+    if not banks:
+        return 0.0
+    _, bank = max(banks)
+    read = interpolate(list(_SRAM_SIZES.values()), [constant(f"sram_read_64b_{size}") for size in _SRAM_SIZES], bank)
+    return read / 8 * at_node("energy_factor", machine.design.process) * PICOJOULE
+
+
+def memory_energy_per_byte(machine: Machine) -> float:
+    """Joules a byte of off-chip memory, device and interface, the dearest kind the chip has."""
+    kinds = {memory.kind for memory in machine.design.all(Memory)}
+    return max((8 * constant(f"dram_per_bit_{kind}") * PICOJOULE for kind in kinds), default=0.0)
+
+
+def usage_energy(usage: Usage, machine: Machine) -> dict[str, Array | float]:
+    """Joules of one run on one chip, by cause; arrays where the usage has arrays."""
+    process = machine.design.process
+    switching = coefficients(machine)["switching"]
+    vector = mac_energy(number_format("float32"), process)
+    compute = usage.macs * mac_energy(number_format(usage.number_format), process) + usage.vector_operations * vector
+    return {
+        "compute": switching * compute,
+        "sram": switching * usage.sram_bytes * sram_energy_per_byte(machine),
+        "memory": switching * usage.memory_bytes * memory_energy_per_byte(machine),
+        "link": switching * usage.link_bytes * 8 * constant("link_per_bit") * PICOJOULE,
+    }
+
+
+def idle_power(machine: Machine) -> float:
+    """Watts of one idle chip: as stated, or a share of its design power, or the leakage of its area."""
+    design = machine.design
+    if design.idle_power is not None:
+        return design.idle_power
+    if design.power is not None:
+        return constant("idle_fraction") * design.power
+    mebibits = sum(count * sram.capacity for count, sram in machine.parts(Sram)) * 8 / 2**20
+    return chip_area(machine).total * 1e6 * constant("logic_leakage") + mebibits * constant("sram_leakage") * 1e-3
+
+
+def coefficients(machine: Machine) -> dict[str, float]:
+    """The coefficients of a machine's energy, calibrated or 1."""
+    values = {name: coefficient.ideal for name, coefficient in COEFFICIENTS.items()}
+    for calibration in machine.design.all(Calibration):
+        if calibration.law == LAW:
+            values |= {name: value for name, value in calibration.values.items() if name in values}
+    return values

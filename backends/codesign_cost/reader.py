@@ -1,0 +1,315 @@
+"""Reading demand out of the IR: a walk over the step that carries what is known of each value."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from xdsl.dialects import arith, func, scf
+from xdsl.dialects.builtin import IndexType, IntegerAttr, ModuleOp, TensorType
+from xdsl.ir import Block, Operation, SSAValue
+
+from codesign.program import Program
+from codesign_cost.demand import (
+    LEADERS,
+    VECTOR_OPERATIONS,
+    Array,
+    Attention,
+    Collective,
+    Demand,
+    Elementwise,
+    Item,
+    Product,
+)
+from codesign_cost.errors import CostError
+from codesign_dialects import transformer
+from codesign_dialects.formats import encoding_of
+
+
+def weight_bytes(program: Program) -> int:
+    """Bytes of all parameters as the IR says they are stored."""
+    return sum(parameter.nbytes for parameter in program.parameters.values())
+
+
+def kv_cache_type(program: Program) -> transformer.KVCacheType | None:
+    """The type of the step's KV cache."""
+    types = (argument.type for argument in program.step.body.block.args)
+    return next((type for type in types if isinstance(type, transformer.KVCacheType)), None)
+
+
+def read_demand(program: Program, *, batch: int, tokens: int, past: Array) -> Demand:
+    """The demand of one step: `batch` sequences, `tokens` new tokens each, after `past` tokens (one value a point).
+
+    Raises
+    ------
+    CostError
+        For an operation the model does not know.
+    """
+    reader = _Reader(program.module, batch, tokens, past)
+    reader.step(program.step)
+    return Demand(tuple(reader.items), batch, tokens)
+
+
+def unknown_operations(program: Program) -> Iterator[str]:
+    """The operations of the program's functions that cannot be priced, each once."""
+    seen: set[str] = set()
+    for function in program.module.ops:
+        if not isinstance(function, func.FuncOp):
+            continue
+        for op in function.body.walk():
+            if type(op) not in _READERS and op.name not in seen:
+                seen.add(op.name)
+                yield op.name
+
+
+@dataclass(frozen=True)
+class _Tensor:
+    """What is known of an activation: its tokens, and whether each chip holds a part of its features only."""
+
+    tokens: Array
+    sharded: bool = False
+
+
+class _Reader:
+    """Walks the step, carrying what is known of each value, and notes the work of each operation."""
+
+    def __init__(self, module: ModuleOp, batch: int, tokens: int, past: Array):
+        self.functions = {op.sym_name.data: op for op in module.ops if isinstance(op, func.FuncOp)}
+        self.batch = batch
+        self.past = past
+        self.tokens = np.full_like(past, tokens)
+        self.items: list[Item] = []
+        self.repeat: Array = np.ones_like(past)
+        self.iterations: Array = np.ones_like(past)
+        self.tensors: dict[SSAValue, _Tensor] = {}
+        self.indices: dict[SSAValue, Array] = {}
+        self.opened: set[SSAValue] = set()
+
+    def step(self, function: func.FuncOp) -> None:
+        for argument in function.body.block.args:
+            self._enter(argument)
+        self._block(function.body.block)
+
+    def _enter(self, argument: SSAValue) -> None:
+        if isinstance(argument.type, IndexType):
+            self.indices[argument] = np.ones_like(self.past)  # generation keeps the last token of each sequence
+
+    def _block(self, block: Block) -> None:
+        for op in block.ops:
+            if type(op) not in _READERS:
+                raise CostError(f"the cost model does not know the operation {op.name}")
+            _READERS[type(op)](self, op)
+
+    def read_nothing(self, op: Operation) -> None:
+        """Constants, parameters and returns cost nothing."""
+
+    def read_constant(self, op: Operation) -> None:
+        assert isinstance(op, arith.ConstantOp)
+        if isinstance(op.value, IntegerAttr):
+            self.indices[op.result] = np.full_like(self.past, op.value.value.data)
+
+    def read_repeat(self, op: Operation) -> None:
+        assert isinstance(op, transformer.RepeatOp)
+        block = self.functions[op.layer.string_value()].body.block
+        _, *arguments = block.args
+        for argument, operand in zip(arguments, op.operands, strict=True):
+            self._copy(operand, argument)
+        outer, opened = self.repeat, self.opened
+        self.repeat, self.opened = outer * len(op.layers), set()
+        self._block(block)
+        self.repeat, self.opened = outer, opened
+        returned = block.last_op
+        assert isinstance(returned, func.ReturnOp)
+        for value, result in zip(returned.operands, op.outputs, strict=True):
+            self._copy(value, result)
+
+    def read_loop(self, op: Operation) -> None:
+        assert isinstance(op, scf.ForOp)
+        bounds = [self._index(op, value) for value in (op.lb, op.ub, op.step)]
+        outer = self.iterations
+        self.iterations = outer * np.maximum(np.ceil((bounds[1] - bounds[0]) / bounds[2]), 0)
+        block = op.body.block
+        self.indices[block.args[0]] = bounds[0]
+        for argument, operand in zip(block.args[1:], op.iter_args, strict=True):
+            self._copy(operand, argument)
+        self._block(block)
+        self.iterations = outer
+        for result, operand in zip(op.res, op.iter_args, strict=True):
+            self._copy(operand, result)
+
+    def read_key_blocks(self, op: Operation) -> None:
+        assert isinstance(op, transformer.KeyBlocksOp)
+        context = self.past + self._tensor(op.queries).tokens
+        self.indices[op.result] = np.ceil(context / op.keys.value.data)
+
+    def read_embedding(self, op: Operation) -> None:
+        assert isinstance(op, transformer.EmbeddingOp)
+        self.tensors[op.result] = _Tensor(self.tokens)
+        row = encoding_of(op.table.type).bits((1, _features(op.table))) / 8
+        self._note_elementwise("embedding", op.result, memory_bytes=self.batch * self.tokens * row)
+
+    def read_linear(self, op: Operation) -> None:
+        assert isinstance(op, transformer.LinearOp)
+        input = self._tensor(op.input)
+        columns, reduction = _shape(op.weight)
+        last = all(isinstance(use.operation, func.ReturnOp) for use in op.result.uses)
+        self.items.append(
+            Product(
+                name="head" if last else _parameter(op.weight),
+                repeat=self.repeat * self.iterations,
+                rows=self.batch * input.tokens,
+                columns=columns,
+                reduction=reduction,
+                weight=encoding_of(op.weight.type),
+                input=encoding_of(op.input.type),
+                integer=op.integer,
+                split="rows" if input.sharded else "columns",
+                opens=op.input not in self.opened,
+            )
+        )
+        self.opened.add(op.input)
+        self.tensors[op.result] = _Tensor(input.tokens, sharded=not input.sharded)
+        if input.sharded:
+            self._note_collective(op.result, "all_reduce")
+        elif last:
+            self._note_collective(op.result, "all_gather")  # whoever picks the next token needs all logits
+
+    def read_append(self, op: Operation) -> None:
+        assert isinstance(op, transformer.AppendKVOp)
+        cache = _cache(op)
+        tokens = self._tensor(op.keys).tokens
+        per_token = 2 * cache.encoding.data.bits((self.batch, cache.heads.data, cache.size.data)) / 8
+        self._note_elementwise("append_kv", op.keys, memory_bytes=per_token * tokens)
+
+    def read_attention(self, op: Operation) -> None:
+        assert isinstance(op, transformer.AttentionOp)
+        tokens = self._tensor(op.queries).tokens
+        # The query at offset i sees past + i + 1 keys.
+        pairs = tokens * self.past + tokens * (tokens + 1) / 2
+        self._note_attention(op, self.past + tokens, pairs)
+
+    def read_attention_block(self, op: Operation) -> None:
+        assert isinstance(op, transformer.AttentionBlockOp)
+        tokens = self._tensor(op.queries).tokens
+        context = op.keys.value.data * self.iterations
+        self._note_attention(op, context, tokens * context)
+        for result in op.results:
+            self._copy(op.queries, result)
+
+    def _note_attention(
+        self, op: transformer.AttentionOp | transformer.AttentionBlockOp, context: Array, pairs: Array
+    ) -> None:
+        queries = self._tensor(op.queries)
+        cache = _cache(op)
+        heads = op.heads.value.data
+        self.items.append(
+            Attention(
+                name="attention",
+                repeat=self.repeat,  # a loop over key blocks is one attention: its iterations are in the pairs
+                batch=self.batch,
+                heads=heads,
+                kv_heads=cache.heads.data,
+                size=cache.size.data,
+                tokens=queries.tokens,
+                context=context,
+                pairs=pairs,
+                cache=cache.encoding.data,
+            )
+        )
+        self._note("softmax", self.batch * heads * pairs, 0 * pairs, self.repeat, sharded=queries.sharded)
+        self.tensors[op.results[0]] = queries
+
+    def read_elementwise(self, op: Operation) -> None:
+        first = next(operand for operand in op.operands if operand in self.tensors)
+        for result in op.results:
+            self._copy(first, result)
+        self._note_elementwise(op.name.removeprefix("transformer."), op.results[0])
+
+    def read_add(self, op: Operation) -> None:
+        assert isinstance(op, transformer.AddOp)
+        self.tensors[op.result] = _Tensor(self._tensor(op.left).tokens)
+        self._note_elementwise("add", op.result)
+
+    def read_last_tokens(self, op: Operation) -> None:
+        assert isinstance(op, transformer.LastTokensOp)
+        input = self._tensor(op.input)
+        self.tensors[op.result] = _Tensor(np.minimum(input.tokens, self._index(op, op.keep)), input.sharded)
+
+    def read_attention_begin(self, op: Operation) -> None:
+        assert isinstance(op, transformer.AttentionBeginOp)
+        for result in op.results:
+            self._copy(op.queries, result)
+
+    def _note_elementwise(self, name: str, value: SSAValue, memory_bytes: Array | None = None) -> None:
+        tensor = self._tensor(value)
+        elements = self.batch * tensor.tokens * _features(value)
+        moved = np.zeros_like(self.past) if memory_bytes is None else memory_bytes
+        self._note(name, elements, moved, self.repeat * self.iterations, sharded=tensor.sharded)
+
+    def _note(self, name: str, elements: Array, memory_bytes: Array, repeat: Array, *, sharded: bool) -> None:
+        operations = VECTOR_OPERATIONS.get(name, 0)
+        self.items.append(Elementwise(name, repeat, elements, operations, memory_bytes, name in LEADERS, sharded))
+
+    def _note_collective(self, value: SSAValue, kind: str) -> None:
+        elements = self.batch * self._tensor(value).tokens * _features(value)
+        self.items.append(Collective(kind, self.repeat * self.iterations, elements, kind))
+
+    def _tensor(self, value: SSAValue) -> _Tensor:
+        return self.tensors[value]
+
+    def _index(self, op: Operation, value: SSAValue) -> Array:
+        if value not in self.indices:
+            raise CostError(f"{op.name}: the cost model cannot tell the value of an index it depends on")
+        return self.indices[value]
+
+    def _copy(self, source: SSAValue, target: SSAValue) -> None:
+        if source in self.tensors:
+            self.tensors[target] = self.tensors[source]
+        if source in self.indices:
+            self.indices[target] = self.indices[source]
+
+
+_READERS: dict[type[Operation], Callable[[_Reader, Operation], None]] = {
+    arith.ConstantOp: _Reader.read_constant,
+    func.ReturnOp: _Reader.read_nothing,
+    scf.YieldOp: _Reader.read_nothing,
+    scf.ForOp: _Reader.read_loop,
+    transformer.GetOp: _Reader.read_nothing,
+    transformer.RepeatOp: _Reader.read_repeat,
+    transformer.EmbeddingOp: _Reader.read_embedding,
+    transformer.LinearOp: _Reader.read_linear,
+    transformer.AppendKVOp: _Reader.read_append,
+    transformer.AttentionOp: _Reader.read_attention,
+    transformer.KeyBlocksOp: _Reader.read_key_blocks,
+    transformer.AttentionBeginOp: _Reader.read_attention_begin,
+    transformer.AttentionBlockOp: _Reader.read_attention_block,
+    transformer.AttentionEndOp: _Reader.read_elementwise,
+    transformer.RMSNormOp: _Reader.read_elementwise,
+    transformer.RotaryOp: _Reader.read_elementwise,
+    transformer.GateOp: _Reader.read_elementwise,
+    transformer.QuantizeOp: _Reader.read_elementwise,
+    transformer.AddOp: _Reader.read_add,
+    transformer.LastTokensOp: _Reader.read_last_tokens,
+}
+
+
+def _shape(value: SSAValue) -> tuple[int, ...]:
+    type = value.type
+    assert isinstance(type, TensorType)
+    return type.get_shape()
+
+
+def _features(value: SSAValue) -> int:
+    return _shape(value)[-1]
+
+
+def _parameter(weight: SSAValue) -> str:
+    get = weight.owner
+    return get.parameter.string_value() if isinstance(get, transformer.GetOp) else "linear"
+
+
+def _cache(
+    op: transformer.AppendKVOp | transformer.AttentionOp | transformer.AttentionBlockOp,
+) -> transformer.KVCacheType:
+    type = op.cache.type
+    assert isinstance(type, transformer.KVCacheType)
+    return type

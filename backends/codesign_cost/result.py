@@ -1,0 +1,42 @@
+"""The answer of the cost model."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+
+@dataclass(frozen=True)
+class CostResult:
+    """The price of one workload on one chip, or on several together.
+
+    `tokens_per_second` counts the output tokens of all users over the whole request, prompt included;
+    `tokens_per_second_per_user` is its share of each. `tpot_s` is the mean of the tokens after the first, None when
+    there are none. `energy_per_token_j` is the request's joules over its output tokens, within `boundary`.
+    `bound` is what most of the request's time is spent on: compute, memory, latency or network.
+    """
+
+    model: str
+    chip: str
+    chips: int
+    batch: int
+    input: int
+    output: int
+    ttft_s: float
+    tpot_s: float | None
+    latency_s: float
+    tokens_per_second: float
+    tokens_per_second_per_user: float
+    energy_per_token_j: float
+    boundary: str
+    power_w: float
+    area_mm2: float
+    area_published: bool
+    usd_per_million_tokens: float | None
+    usd_note: str
+    bound: str
+    memory: Mapping[str, object]
+    breakdown: Mapping[str, object]
+    notes: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, object]:
+        """The JSON document of ``codesign cost``."""
+        return asdict(self)

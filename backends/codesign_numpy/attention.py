@@ -1,0 +1,88 @@
+"""Causal grouped-query attention over the KV cache, whole and by key blocks."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codesign_numpy.buffers import Floats, KVCache
+
+QUERY_BLOCK = 128
+"""Queries that share one pass over their keys: keys that all of them must not see are never multiplied."""
+
+
+def _by_kv_head(queries: Floats, kv_heads: int) -> Floats:
+    """``[tokens, heads, size]`` as ``[KV heads, heads a KV head · tokens, size]``."""
+    tokens, heads, size = queries.shape
+    return queries.transpose(1, 0, 2).reshape(kv_heads, heads // kv_heads * tokens, size)
+
+
+def _hide_future(scores: Floats, first_query: int, first_key: int) -> None:
+    """Set the scores ``[…, queries, keys]`` of keys after their query to -∞; positions count from the sequence's
+    start."""
+    queries, keys = int(scores.shape[-2]), int(scores.shape[-1])
+    first_hidden = max(first_query + 1 - first_key, 0)
+    if first_hidden >= keys:
+        return
+    key_positions = np.arange(first_key + first_hidden, first_key + keys)
+    query_positions = np.arange(first_query, first_query + queries)
+    hidden = key_positions[None, :] > query_positions[:, None]
+    np.copyto(scores[..., first_hidden:], np.float32(-np.inf), where=hidden)
+
+
+def attend(
+    queries: Floats, cache: KVCache, layer: int, past: NDArray[np.int64], scale: np.float32, out: Floats
+) -> None:
+    """Write ``softmax(scale · q · kᵀ) · v`` into `out`; queries and `out` are ``[batch, tokens, heads, size]``."""
+    tokens, heads, size = queries.shape[1:]
+    kv_heads = cache.keys.shape[2]
+    for sequence, start in enumerate(past.tolist()):
+        for first in range(0, tokens, QUERY_BLOCK):
+            block = queries[sequence, first : first + QUERY_BLOCK]
+            seen = start + first + len(block)
+            keys = cache.keys[layer, sequence, :, :seen]
+            scores = np.matmul(_by_kv_head(block, kv_heads) * scale, keys.transpose(0, 2, 1))
+            if len(block) > 1:
+                _hide_future(scores.reshape(kv_heads, -1, len(block), seen), start + first, 0)
+            scores -= scores.max(axis=-1, keepdims=True)
+            np.exp(scores, out=scores)
+            total = scores.sum(axis=-1, keepdims=True)
+            result = np.matmul(scores, cache.values[layer, sequence, :, :seen])
+            result /= total
+            out[sequence, first : first + len(block)] = result.reshape(heads, len(block), size).transpose(1, 0, 2)
+
+
+def attend_block(
+    queries: Floats,
+    cache: KVCache,
+    layer: int,
+    past: NDArray[np.int64],
+    scale: np.float32,
+    keys: range,
+    running: tuple[Floats, Floats, Floats],
+) -> None:
+    """Fold the cache's positions `keys` into the running maximum, denominator ``[batch, tokens, heads]`` and
+    accumulator, in place."""
+    tokens, heads, size = queries.shape[1:]
+    kv_heads = cache.keys.shape[2]
+    for sequence, start in enumerate(past.tolist()):
+        maximum, denominator, accumulator = (state[sequence] for state in running)
+        stop = min(keys.stop, start + tokens)
+        if keys.start >= stop:
+            continue
+        block_keys = cache.keys[layer, sequence, :, keys.start : stop]
+        scores = np.matmul(_by_kv_head(queries[sequence], kv_heads) * scale, block_keys.transpose(0, 2, 1))
+        _hide_future(scores.reshape(kv_heads, -1, tokens, stop - keys.start), start, keys.start)
+        scores = scores.reshape(heads, tokens, stop - keys.start)
+        new_maximum = np.maximum(maximum.T, scores.max(axis=-1))
+        # A row that has seen no key yet keeps maximum -∞: subtract 0 there, so that its weights are exp(-∞) = 0.
+        shift = new_maximum.copy()
+        shift[np.isneginf(shift)] = 0
+        scores -= shift[..., None]
+        np.exp(scores, out=scores)
+        shrink = np.exp(maximum.T - shift)
+        denominator[...] = (denominator.T * shrink + scores.sum(axis=-1)).T
+        weighted = np.matmul(
+            scores.reshape(kv_heads, -1, stop - keys.start), cache.values[layer, sequence, :, keys.start : stop]
+        )
+        accumulator *= shrink.T[..., None]
+        accumulator += weighted.reshape(heads, tokens, size).transpose(1, 0, 2)
+        maximum[...] = new_maximum.T

@@ -1,0 +1,46 @@
+"""What a value is while a plan runs."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codesign_dialects.transformer import KVCacheType
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class KVCache:
+    """Keys and values of all layers, ``[layers, batch, KV heads, context, size]`` each."""
+
+    keys: Floats
+    values: Floats
+
+    @classmethod
+    def empty(cls, type: KVCacheType, batch: int, context: int) -> "KVCache":
+        """A cache of zeros: memory is taken when a position is first written."""
+        shape = (type.layers.data, batch, type.heads.data, context, type.size.data)
+        return cls(np.zeros(shape, np.float32), np.zeros(shape, np.float32))
+
+    @property
+    def context(self) -> int:
+        """Positions per sequence."""
+        return self.keys.shape[3]
+
+
+@dataclass(frozen=True, eq=False)
+class Weight:
+    """A parameter's use: its symbol, and the layer of a stacked one."""
+
+    name: str
+    layer: int | None
+
+
+@dataclass(frozen=True, eq=False)
+class Integers:
+    """A quantized activation: integers ``[batch, tokens, features]`` kept as float32 for BLAS, one scale a token
+    ``[batch, tokens, 1]``."""
+
+    values: Floats
+    scales: Floats

@@ -1,0 +1,148 @@
+"""The executor as a backend, and the session in which a compiled program runs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from xdsl.dialects.func import FuncOp
+
+from codesign.errors import CodesignError
+from codesign.plugins import API_VERSION
+from codesign.plugins.backend import Capabilities, LinearTrace, Support, Tokens
+from codesign.program import Program
+from codesign_dialects.transformer import KVCacheType, RepeatOp
+from codesign_dialects.transformer.shapes import features
+from codesign_numpy.buffers import Floats, KVCache
+from codesign_numpy.lowerings import LOWERINGS
+from codesign_numpy.parameters import Parameters
+from codesign_numpy.plan import Inputs, Plan, Trace, lower_step
+
+OPERATIONS = Capabilities(operations=frozenset(operation.name for operation in LOWERINGS))
+
+
+class NumpySession:
+    """A compiled program with a KV cache for `batch` sequences of up to `context` tokens."""
+
+    def __init__(self, program: Program, *, batch: int = 1, context: int = 0, trace: Trace | None = None):
+        self._step = program.step
+        type = self._step.body.block.args[-1].type
+        assert isinstance(type, KVCacheType)
+        self._parameters = Parameters(program)
+        self._weights: dict[object, object] = {}
+        self._plans: dict[tuple[int, int], tuple[Plan, Inputs, Floats]] = {}
+        self._trace = trace
+        self._cache = KVCache.empty(type, batch, context or type.context.data)
+        self._past = np.zeros(batch, np.int64)
+        terminator = self._step.body.block.last_op
+        assert terminator is not None
+        self._vocabulary = features(terminator.operands[0])
+
+    @property
+    def past(self) -> NDArray[np.int64]:
+        """Tokens in each sequence's context."""
+        return self._past.copy()
+
+    def reset(self) -> None:
+        """Forget the context."""
+        self._past[:] = 0
+
+    def step(self, tokens: Tokens, *, keep: int = 1) -> Floats:
+        """Append `tokens`, a list for each sequence, and return the logits ``[batch, keep, vocabulary]`` of the last
+        `keep`.
+
+        Shorter lists are padded; the padding is never seen. The result is valid until the next step.
+
+        Raises
+        ------
+        CodesignError
+            When a list is empty, a token is not in the vocabulary or the context is full.
+        """
+        lengths = self._check(tokens, keep)
+        longest = max(lengths)
+        key = (longest, keep)
+        if key not in self._plans:
+            inputs = Inputs(np.zeros((len(tokens), longest), np.int64), self._past, np.zeros(len(tokens), np.int64))
+            plan = Plan(LOWERINGS, self._parameters, self._weights, inputs, keep, self._trace)
+            logits = lower_step(plan, self._step, self._cache)
+            self._keep_plan(key, (plan, inputs, logits))
+        plan, inputs, logits = self._plans[key]
+        for row, sequence in zip(inputs.tokens, tokens, strict=True):
+            row[:] = 0
+            row[: len(sequence)] = sequence
+        inputs.lengths[:] = lengths
+        plan.run()
+        self._past += inputs.lengths
+        return logits
+
+    def _keep_plan(self, key: tuple[int, int], plan: tuple[Plan, Inputs, Floats]) -> None:
+        # Prompts come in all lengths and their buffers are large: keep the plan of single tokens and the last other
+        # one.
+        self._plans = {kept: value for kept, value in self._plans.items() if kept[0] == 1}
+        self._plans[key] = plan
+
+    def _check(self, tokens: Tokens, keep: int) -> list[int]:
+        batch = len(self._past)
+        lengths = [len(sequence) for sequence in tokens]
+        if len(lengths) != batch or min(lengths) < 1:
+            raise CodesignError(f"a step takes at least one token for each of {batch} sequences, got {lengths}")
+        for sequence in tokens:
+            for token in sequence:
+                if not 0 <= token < self._vocabulary:
+                    raise CodesignError(f"token {token} is not in the vocabulary of {self._vocabulary}")
+        if not 1 <= keep <= max(lengths):
+            raise CodesignError(f"keep must be 1 to {max(lengths)}, got {keep}")
+        end = int(self._past.max()) + max(lengths)
+        if end > self._cache.context:
+            raise CodesignError(
+                f"the context is full: {end} tokens are needed, {self._cache.context} fit "
+                f"(short by {end - self._cache.context})"
+            )
+        return lengths
+
+
+@dataclass(frozen=True)
+class NumpyExecutor:
+    """The NumPy backend."""
+
+    name: str = "numpy"
+    description: str = "runs a program: text, logits, traces"
+    api_version: int = API_VERSION
+    capabilities: Capabilities = OPERATIONS
+
+    def supports(self, program: Program) -> Support:
+        """Whether every operation of the step and its layers can run."""
+        known = self.capabilities.operations or frozenset()
+        functions = [op for op in program.module.ops if isinstance(op, FuncOp)]
+        unknown = {op.name for function in functions for op in function.body.walk() if op.name not in known}
+        return Support(tuple(f"{name}: the NumPy executor has no code for it" for name in sorted(unknown)))
+
+    def session(self, program: Program, *, batch: int = 1, context: int = 0) -> NumpySession:
+        """Compile `program` for `batch` sequences of up to `context` tokens (0: the model's own)."""
+        self._refuse_unsupported(program)
+        return NumpySession(program, batch=batch, context=context)
+
+    def trace(self, program: Program, tokens: Sequence[int], *, layer: int) -> list[LinearTrace]:
+        """Run `tokens` through the model and return the integer linear operations of `layer` as they ran.
+
+        Raises
+        ------
+        CodesignError
+            When the program has no such layer, or none of its linear operations is on integers.
+        """
+        self._refuse_unsupported(program)
+        layers = [index for op in program.step.walk() if isinstance(op, RepeatOp) for index in op.layers]
+        if layer not in layers:
+            raise CodesignError(f"{program.name} has layers 0 to {max(layers, default=0)}; there is no layer {layer}")
+        trace = Trace(layer)
+        NumpySession(program, context=len(tokens), trace=trace).step([tokens])
+        if not trace.records:
+            raise CodesignError(
+                "no linear operation is on integers: run the pass quantize{weights=int8 activations=int8} first"
+            )
+        return trace.records
+
+    def _refuse_unsupported(self, program: Program) -> None:
+        support = self.supports(program)
+        if not support:
+            raise CodesignError("; ".join(support.reasons))

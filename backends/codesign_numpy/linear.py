@@ -1,0 +1,115 @@
+"""Linear operations: those that share an input run as one product over their stacked weights."""
+
+from typing import cast
+
+import numpy as np
+
+from codesign.numerics.integer_matmul import exact_chunk, integer_matmul, scale_sums
+from codesign.numerics.quantization import largest_integer
+from codesign.plugins.backend import LinearTrace
+from codesign_dialects.formats import encoding_of
+from codesign_dialects.transformer import LinearOp
+from codesign_dialects.transformer.shapes import shape_of
+from codesign_numpy.buffers import Floats, Integers, Weight
+from codesign_numpy.plan import Plan, weight_of
+
+
+def lower_linear(op: LinearOp, plan: Plan) -> None:
+    """Integer products alone; float ones with every other that reads the same input."""
+    if op.integer:
+        _lower_integer(op, plan)
+        return
+    siblings = _siblings(op)
+    if siblings[0] is op:
+        _lower_fused(siblings, plan)
+
+
+def _siblings(op: LinearOp) -> list[LinearOp]:
+    """The linear operations without bias, of `op`'s block, that read the same input as it: query, key and value; gate
+    and up."""
+    if op.bias is not None:
+        return [op]
+    block = op.parent_block()
+    same = [
+        use.operation
+        for use in op.input.uses
+        if isinstance(use.operation, LinearOp)
+        and use.operation.input is op.input
+        and use.operation.bias is None
+        and use.operation.parent_block() is block
+    ]
+    assert block is not None
+    return sorted(same, key=block.get_operation_index)
+
+
+def _stacked(weights: list[Weight], plan: Plan) -> Floats:
+    """The weights ``[sum of out, in]``, prepared once for all plans."""
+    key = tuple((weight.name, weight.layer) for weight in weights)
+    if len(key) == 1:
+        return plan.parameters.float32(*key[0])
+    if key not in plan.weights:
+        rows = [plan.parameters[name].type.get_shape()[-2] for name, _ in key]
+        stacked = np.empty((sum(rows), plan.parameters[key[0][0]].type.get_shape()[-1]), np.float32)
+        for (name, layer), part in zip(key, np.split(stacked, np.cumsum(rows)[:-1]), strict=True):
+            plan.parameters.read_into(name, layer, part)
+        plan.weights[key] = stacked
+    return cast(Floats, plan.weights[key])
+
+
+def _lower_fused(ops: list[LinearOp], plan: Plan) -> None:
+    weight = _stacked([weight_of(op.weight, plan) for op in ops], plan)
+    x = plan.array(ops[0].input)
+    tokens = x.shape[0] * x.shape[1]
+    x = x.reshape(tokens, x.shape[2])
+    out = plan.scratch(ops[0], (tokens, weight.shape[0]))
+    if tokens == 1:
+        plan.calls.append(lambda: np.dot(weight, x[0], out=out[0]))
+    else:
+        plan.calls.append(lambda: np.matmul(x, weight.T, out=out))
+    start = 0
+    for op in ops:
+        stop = start + shape_of(op.weight)[0]
+        plan.values[op.result] = out[:, start:stop].reshape(plan.batch, -1, stop - start)
+        start = stop
+    if ops[0].bias is not None:
+        bias_weight = weight_of(ops[0].bias, plan)
+        bias = plan.parameters.float32(bias_weight.name, bias_weight.layer)
+        plan.calls.append(lambda: np.add(out, bias, out=out))
+
+
+def _lower_integer(op: LinearOp, plan: Plan) -> None:
+    weight = weight_of(op.weight, plan)
+    integers = plan.value(op.input, Integers)
+    limits = (largest_integer(encoding_of(operand.type)) for operand in (op.input, op.weight))
+    chunk = exact_chunk(*limits)
+    prepared, scale = _prepared(weight, plan)
+    out = plan.buffer(op.result)
+    x, x_scale = integers.values.reshape(-1, integers.values.shape[-1]), integers.scales.reshape(-1)
+    flat = out.reshape(-1, out.shape[-1])
+    trace = plan.trace if plan.trace is not None and weight.layer == plan.trace.layer else None
+
+    def call() -> None:
+        np.copyto(flat, scale_sums(integer_matmul(x, prepared, chunk), scale, x_scale))
+        if trace is not None:
+            trace.records.append(
+                LinearTrace(
+                    name=weight.name,
+                    layer=weight.layer,
+                    weight=prepared.astype(np.int8),
+                    weight_scale=scale,
+                    input=x.astype(np.int8),
+                    input_scale=x_scale.copy(),
+                    result=flat.copy(),
+                )
+            )
+
+    plan.calls.append(call)
+
+
+def _prepared(weight: Weight, plan: Plan) -> tuple[Floats, Floats]:
+    """Integers ``[out, in]`` as float32 for BLAS, and scales ``[out]``."""
+    key = (weight.name, weight.layer, "integers")
+    if key not in plan.weights:
+        quantized = plan.parameters.quantized(weight.name, weight.layer)
+        plan.weights[key] = quantized.integers.astype(np.float32), quantized.scales[:, 0]
+    return cast(tuple[Floats, Floats], plan.weights[key])

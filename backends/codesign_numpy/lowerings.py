@@ -1,0 +1,283 @@
+"""How each operation outside attention and linear algebra becomes NumPy calls."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from xdsl.dialects import arith, func, scf
+from xdsl.dialects.builtin import IntegerAttr
+from xdsl.ir import Operation, SSAValue
+
+from codesign.numerics.quantization import quantize
+from codesign_dialects.formats import encoding_of
+from codesign_dialects.transformer import (
+    AddOp,
+    AppendKVOp,
+    AttentionBeginOp,
+    AttentionBlockOp,
+    AttentionEndOp,
+    AttentionOp,
+    EmbeddingOp,
+    GateOp,
+    GetOp,
+    KeyBlocksOp,
+    LastTokensOp,
+    LinearOp,
+    QuantizeOp,
+    RepeatOp,
+    RMSNormOp,
+    RotaryOp,
+)
+from codesign_numpy.attention import attend, attend_block
+from codesign_numpy.buffers import Floats, Integers, KVCache
+from codesign_numpy.linear import lower_linear
+from codesign_numpy.plan import Lowering, Plan, lower_end, lower_get, lower_repeat, weight_of
+
+ONE = np.float32(1)
+
+
+def _constant(op: arith.ConstantOp, plan: Plan) -> None:
+    assert isinstance(op.value, IntegerAttr)
+    plan.values[op.result] = op.value.value.data
+
+
+def _values(value: SSAValue, plan: Plan) -> Floats:
+    weight = weight_of(value, plan)
+    return plan.parameters.float32(weight.name, weight.layer)
+
+
+def _embedding(op: EmbeddingOp, plan: Plan) -> None:
+    table = _values(op.table, plan)
+    tokens, out = plan.inputs.tokens, plan.buffer(op.result)
+    plan.calls.append(lambda: np.take(table, tokens, axis=0, out=out, mode="clip"))
+
+
+def _rms_norm(op: RMSNormOp, plan: Plan) -> None:
+    x, out = plan.array(op.input), plan.buffer(op.result)
+    weight = _values(op.weight, plan)
+    epsilon, count = np.float32(op.epsilon.value.data), np.float32(x.shape[-1])
+
+    def call() -> None:
+        mean = np.einsum("...i,...i->...", x, x) / count
+        np.multiply(x, (ONE / np.sqrt(mean + epsilon))[..., None], out=out)
+        np.multiply(out, weight, out=out)
+
+    plan.calls.append(call)
+
+
+def _rotation(plan: Plan, size: int, theta: float) -> tuple[Floats, Floats]:
+    """Buffers of the cosines and sines ``[batch, tokens, 1, size / 2]`` of this step's positions, filled by one call a
+    step."""
+    if (size, theta) not in plan.rotations:
+        shape = (plan.batch, plan.tokens, 1, size // 2)
+        cosine, sine = np.empty(shape, np.float32), np.empty(shape, np.float32)
+        frequencies = theta ** (-np.arange(0, size, 2) / size)
+        offsets, past = np.arange(plan.tokens), plan.inputs.past
+
+        def call() -> None:
+            angles = (past[:, None] + offsets)[..., None, None] * frequencies
+            cosine[...], sine[...] = np.cos(angles), np.sin(angles)
+
+        plan.calls.append(call)
+        plan.rotations[size, theta] = cosine, sine
+    return plan.rotations[size, theta]
+
+
+def _rotary(op: RotaryOp, plan: Plan) -> None:
+    x, out = plan.array(op.input), plan.buffer(op.result)
+    heads = op.heads.value.data
+    size = x.shape[-1] // heads
+    cosine, sine = _rotation(plan, size, op.theta.value.data)
+    split = (plan.batch, plan.tokens, heads, size)
+    x, out = x.reshape(split), out.reshape(split)
+    half = op.style.data == "half"
+    pair = (slice(0, size // 2), slice(size // 2, size)) if half else (slice(0, size, 2), slice(1, size, 2))
+    (x1, x2), (out1, out2) = ((array[..., pair[0]], array[..., pair[1]]) for array in (x, out))
+    scratch = plan.scratch(op, x1.shape)
+
+    def call() -> None:
+        np.multiply(x1, cosine, out=out1)
+        np.multiply(x2, sine, out=scratch)
+        np.subtract(out1, scratch, out=out1)
+        np.multiply(x2, cosine, out=out2)
+        np.multiply(x1, sine, out=scratch)
+        np.add(out2, scratch, out=out2)
+
+    plan.calls.append(call)
+
+
+def _gate(op: GateOp, plan: Plan) -> None:
+    gate, up, out = plan.array(op.gate), plan.array(op.up), plan.buffer(op.result)
+
+    def call() -> None:
+        np.negative(gate, out=out)
+        np.exp(out, out=out)
+        np.add(out, ONE, out=out)
+        np.divide(gate, out, out=out)
+        np.multiply(out, up, out=out)
+
+    plan.calls.append(call)
+
+
+def _add(op: AddOp, plan: Plan) -> None:
+    left, right, out = plan.array(op.left), plan.array(op.right), plan.buffer(op.result)
+    plan.calls.append(lambda: np.add(left, right, out=out))
+
+
+def _quantize(op: QuantizeOp, plan: Plan) -> None:
+    x, encoding = plan.array(op.input), encoding_of(op.result.type)
+    integers = Integers(plan.buffer(op.result), np.empty((*x.shape[:-1], 1), np.float32))
+    plan.values[op.result] = integers
+
+    def call() -> None:
+        quantized = quantize(x, encoding)
+        integers.values[...] = quantized.integers
+        integers.scales[...] = quantized.scales
+
+    plan.calls.append(call)
+
+
+def _last_tokens(op: LastTokensOp, plan: Plan) -> None:
+    x, out, lengths = plan.array(op.input), plan.buffer(op.result), plan.inputs.lengths
+    rows, back = np.arange(plan.batch)[:, None], np.arange(-plan.keep, 0)
+
+    def call() -> None:
+        out[...] = x[rows, np.maximum(lengths[:, None] + back, 0)]
+
+    plan.calls.append(call)
+
+
+def _append_kv(op: AppendKVOp, plan: Plan) -> None:
+    cache, layer = plan.value(op.cache, KVCache), plan.value(op.layer, int)
+    kv_heads, size = cache.keys.shape[2], cache.keys.shape[4]
+    split = (plan.batch, plan.tokens, kv_heads, size)
+    keys, values = (plan.array(value).reshape(split).transpose(0, 2, 1, 3) for value in (op.keys, op.values))
+    past, tokens = plan.inputs.past, plan.tokens
+    plan.values[op.result] = cache
+
+    def call() -> None:
+        for sequence, start in enumerate(past.tolist()):
+            cache.keys[layer, sequence, :, start : start + tokens] = keys[sequence]
+            cache.values[layer, sequence, :, start : start + tokens] = values[sequence]
+
+    plan.calls.append(call)
+
+
+def _attention(op: AttentionOp, plan: Plan) -> None:
+    cache, layer, past = plan.value(op.cache, KVCache), plan.value(op.layer, int), plan.inputs.past
+    split = (plan.batch, plan.tokens, op.heads.value.data, cache.keys.shape[4])
+    queries, out = plan.array(op.queries).reshape(split), plan.buffer(op.result).reshape(split)
+    scale = np.float32(op.scale.value.data)
+    plan.calls.append(lambda: attend(queries, cache, layer, past, scale, out))
+
+
+def _key_blocks(op: KeyBlocksOp, plan: Plan) -> None:
+    count = np.zeros((), np.int64)
+    past, tokens, keys = plan.inputs.past, plan.tokens, op.keys.value.data
+    plan.values[op.result] = count
+
+    def call() -> None:
+        count[...] = -(-(int(past.max()) + tokens) // keys)
+
+    plan.calls.append(call)
+
+
+def _attention_begin(op: AttentionBeginOp, plan: Plan) -> None:
+    maximum, denominator, accumulator = (plan.buffer(value) for value in op.results)
+
+    def call() -> None:
+        maximum.fill(-np.inf)
+        denominator.fill(0)
+        accumulator.fill(0)
+
+    plan.calls.append(call)
+
+
+def _attention_block(op: AttentionBlockOp, plan: Plan) -> None:
+    cache, layer, past = plan.value(op.cache, KVCache), plan.value(op.layer, int), plan.inputs.past
+    split = (plan.batch, plan.tokens, op.heads.value.data, cache.keys.shape[4])
+    queries, scale, keys = plan.array(op.queries).reshape(split), np.float32(op.scale.value.data), op.keys.value.data
+    index = plan.array(op.block)
+    old = [plan.array(value) for value in (op.maximum, op.denominator, op.accumulator)]
+    new = [plan.buffer(value) for value in op.results]
+    maximum, denominator, accumulator = new[0], new[1], new[2].reshape(split)
+
+    def call() -> None:
+        for source, target in zip(old, new, strict=True):
+            np.copyto(target, source)
+        first = int(index) * keys
+        attend_block(
+            queries,
+            cache,
+            layer,
+            past,
+            scale,
+            range(first, first + keys),
+            (maximum, denominator, accumulator),
+        )
+
+    plan.calls.append(call)
+
+
+def _attention_end(op: AttentionEndOp, plan: Plan) -> None:
+    denominator, out = plan.array(op.denominator)[..., None], plan.buffer(op.result)
+    split = (plan.batch, plan.tokens, op.heads, -1)
+    accumulator, result = plan.array(op.accumulator).reshape(split), out.reshape(split)
+
+    def call() -> None:
+        result.fill(0)
+        np.divide(accumulator, denominator, out=result, where=denominator != 0)
+
+    plan.calls.append(call)
+
+
+def _for(op: scf.ForOp, plan: Plan) -> None:
+    body = op.body.block
+    index = np.zeros((), np.int64)
+    carried = [plan.buffer(argument) for argument in body.args[1:]]
+    initial = [plan.array(value) for value in op.iter_args]
+    bounds = [plan.values[value] for value in (op.lb, op.ub, op.step)]
+    plan.values[body.args[0]] = index
+    outer, plan.calls = plan.calls, []
+    plan.lower_block(body)
+    inner, plan.calls = plan.calls, outer
+    terminator = body.last_op
+    assert isinstance(terminator, scf.YieldOp)
+    yielded = [plan.array(value) for value in terminator.arguments]
+    plan.values.update(zip(op.results, carried, strict=True))
+
+    def call() -> None:
+        for target, source in zip(carried, initial, strict=True):
+            np.copyto(target, source)
+        first, last, step = (int(bound) for bound in bounds)  # type: ignore[call-overload]
+        for index[...] in range(first, last, step):
+            for inner_call in inner:
+                inner_call()
+            for target, source in zip(carried, yielded, strict=True):
+                np.copyto(target, source)
+
+    plan.calls.append(call)
+
+
+LOWERINGS: Mapping[type[Operation], Lowering] = {
+    arith.ConstantOp: _constant,
+    EmbeddingOp: _embedding,
+    RMSNormOp: _rms_norm,
+    RotaryOp: _rotary,
+    GateOp: _gate,
+    AddOp: _add,
+    QuantizeOp: _quantize,
+    LastTokensOp: _last_tokens,
+    AppendKVOp: _append_kv,
+    AttentionOp: _attention,
+    KeyBlocksOp: _key_blocks,
+    AttentionBeginOp: _attention_begin,
+    AttentionBlockOp: _attention_block,
+    AttentionEndOp: _attention_end,
+    scf.ForOp: _for,
+    LinearOp: lower_linear,
+    GetOp: lower_get,
+    RepeatOp: lower_repeat,
+    func.ReturnOp: lower_end,
+    scf.YieldOp: lower_end,
+}
+"""How each operation becomes NumPy calls."""

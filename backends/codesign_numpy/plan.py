@@ -1,0 +1,176 @@
+"""A plan: a program's step for one batch, token count and number of kept tokens, as a list of calls over fixed buffers.
+
+Lowering walks the IR once. Layers are unrolled, their buffers shared: a layer's values live in one of two sets, taken
+in turn, so that no layer overwrites what it still reads.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from xdsl.dialects import func
+from xdsl.dialects.builtin import DYNAMIC_INDEX
+from xdsl.ir import Block, Operation, SSAValue
+from xdsl.traits import SymbolTable
+
+from codesign.errors import CodesignError
+from codesign.plugins.backend import LinearTrace
+from codesign_dialects.transformer import GetOp, LastTokensOp, RepeatOp
+from codesign_dialects.transformer.shapes import shape_of
+from codesign_numpy.buffers import KVCache, Weight
+from codesign_numpy.parameters import Parameters
+
+Call = Callable[[], object]
+Floats = NDArray[np.float32]
+_Kind = TypeVar("_Kind")
+
+Lowering = Callable[[Any, "Plan"], None]
+"""Turns one operation, of the type that it is registered for, into calls of the plan."""
+
+
+@dataclass
+class Inputs:
+    """The values a step is given, in fixed places: tokens ``[batch, tokens]``, past and lengths ``[batch]``."""
+
+    tokens: NDArray[np.int64]
+    past: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+
+
+@dataclass
+class Trace:
+    """Where the linear operations of one layer are recorded as they run."""
+
+    layer: int
+    records: list[LinearTrace] = field(default_factory=list[LinearTrace])
+
+
+@dataclass
+class Plan:
+    """The calls, and the state of lowering: what each SSA value is, which layer is being lowered.
+
+    `weights` caches what parameters were prepared into, so that the plans of one session share them.
+    """
+
+    lowerings: Mapping[type[Operation], Lowering]
+    parameters: Parameters
+    weights: dict[object, object]
+    inputs: Inputs
+    keep: int
+    trace: Trace | None = None
+    calls: list[Call] = field(default_factory=list[Call])
+    values: dict[SSAValue, object] = field(default_factory=dict[SSAValue, object])
+    layer: int = 0
+    rotations: dict[object, tuple[Floats, Floats]] = field(default_factory=dict[object, tuple[Floats, Floats]])
+    _buffers: dict[tuple[SSAValue | Operation, int], Floats] = field(
+        default_factory=dict["tuple[SSAValue | Operation, int]", Floats]
+    )
+
+    @property
+    def batch(self) -> int:
+        """Sequences."""
+        return self.inputs.tokens.shape[0]
+
+    @property
+    def tokens(self) -> int:
+        """Tokens a sequence."""
+        return self.inputs.tokens.shape[1]
+
+    def run(self) -> None:
+        """Make all calls."""
+        # exp(-x) of a very negative gate overflows to infinity, and x / infinity is the right answer.
+        with np.errstate(over="ignore"):
+            for call in self.calls:
+                call()
+
+    def array(self, value: SSAValue) -> Floats:
+        """The buffer of a float32 value."""
+        return cast(Floats, self.values[value])
+
+    def value(self, value: SSAValue, kind: type[_Kind]) -> _Kind:
+        """What `value` is, known to be a `kind`."""
+        known = self.values[value]
+        assert isinstance(known, kind), f"{value} is a {type(known).__name__}, not a {kind.__name__}"
+        return known
+
+    def buffer(self, value: SSAValue) -> Floats:
+        """Give `value` a buffer of its type's shape."""
+        key = (value, self.layer % 2)
+        if key not in self._buffers:
+            tokens = self.keep if _after_last_tokens(value) else self.tokens
+            binding = iter((self.batch, tokens))
+            shape = [next(binding) if n == DYNAMIC_INDEX else n for n in shape_of(value)]
+            self._buffers[key] = np.zeros(shape, np.float32)
+        self.values[value] = self._buffers[key]
+        return self._buffers[key]
+
+    def scratch(self, owner: Operation, shape: tuple[int, ...]) -> Floats:
+        """A buffer for `owner`'s own use, shared by every other layer."""
+        key = (owner, self.layer % 2)
+        if key not in self._buffers:
+            self._buffers[key] = np.zeros(shape, np.float32)
+        return self._buffers[key]
+
+    def lower_block(self, block: Block) -> None:
+        """Lower the operations of `block` in order."""
+        for op in block.ops:
+            lowering = self.lowerings.get(type(op))
+            if lowering is None:
+                raise CodesignError(f"the NumPy executor cannot run {op.name}")
+            lowering(op, self)
+
+
+def _after_last_tokens(value: SSAValue) -> bool:
+    """Whether `value` holds only the kept tokens: it comes from ``last_tokens`` through operations on single tokens."""
+    owner = value.owner
+    while isinstance(owner, Operation) and owner.operands:
+        if isinstance(owner, LastTokensOp):
+            return True
+        owner = owner.operands[0].owner
+    return False
+
+
+def lower_step(plan: Plan, step: func.FuncOp, cache: KVCache) -> Floats:
+    """Lower `step` into the empty `plan`; returns the buffer of its logits ``[batch, keep, vocabulary]``."""
+    block, inputs = step.body.block, plan.inputs
+    plan.values.update(zip(block.args, (inputs.tokens, inputs.past, inputs.lengths, plan.keep, cache), strict=True))
+    plan.lower_block(block)
+    terminator = block.last_op
+    assert isinstance(terminator, func.ReturnOp)
+    return plan.array(terminator.arguments[0])
+
+
+def weight_of(value: SSAValue, plan: Plan) -> Weight:
+    """The parameter that `value` reads."""
+    get = value.owner
+    if not isinstance(get, GetOp):
+        raise CodesignError("the NumPy executor takes a weight only from transformer.get")
+    layer = None if get.layer is None else plan.value(get.layer, int)
+    return Weight(get.parameter.string_value(), layer)
+
+
+def lower_get(op: GetOp, plan: Plan) -> None:
+    """Nothing to do: a weight is read where it is used."""
+
+
+def lower_end(op: Operation, plan: Plan) -> None:
+    """Nothing to do: who lowers the block takes the values that it returns or yields."""
+
+
+def lower_repeat(op: RepeatOp, plan: Plan) -> None:
+    """Unroll the layers."""
+    function = SymbolTable.lookup_symbol(op, op.layer)
+    assert isinstance(function, func.FuncOp)
+    block = function.body.block
+    carried = [plan.values[value] for value in op.carried]
+    shared = [plan.values[value] for value in op.shared]
+    for layer in op.layers:
+        plan.layer = layer
+        plan.values.update(zip(block.args, (layer, *carried, *shared), strict=True))
+        plan.lower_block(block)
+        terminator = block.last_op
+        assert isinstance(terminator, func.ReturnOp)
+        carried = [plan.values[value] for value in terminator.arguments]
+    plan.values.update(zip(op.outputs, carried, strict=True))

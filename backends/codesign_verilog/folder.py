@@ -1,0 +1,97 @@
+"""The emitted folder: everything a hardware engineer needs, without Codesign and without Python."""
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+
+from codesign.errors import CodesignError
+from codesign_verilog.images import Images
+
+MANIFEST = "manifest.json"
+LIBRARY = Path(str(files("codesign_verilog")))
+
+
+def library_files(kind: str) -> list[Path]:
+    """The SystemVerilog files of ``rtl`` or ``testbench``, packages first."""
+    found = (LIBRARY / kind).glob("*.sv")
+    return sorted(found, key=lambda path: (not path.stem.endswith("_pkg"), path.name))
+
+
+def package(name: str, constants: Mapping[str, int], comment: str) -> str:
+    """A SystemVerilog package of integer constants."""
+    column = max(len(key) for key in constants)
+    lines = [f"  localparam int {key:<{column}} = {value};" for key, value in constants.items()]
+    return "\n".join([f"// {comment}", "", f"package {name};", "", *lines, "", "endpackage", ""])
+
+
+def hex_images(images: Images, words: Sequence[int], port: int) -> dict[str, str]:
+    """The files that the testbench reads, by name."""
+    lines = {
+        "memory.hex": (row.tobytes()[::-1].hex() for row in images.memory.reshape(-1, port)),
+        "microcode.hex": (f"{word:x}" for word in words),
+        "regions.hex": (f"{first:x} {count:x}" for first, count in images.regions),
+        "expected.hex": (f"{word:08x}" for word in np.asarray(images.expected).tolist()),
+    }
+    return {name: "\n".join(rows) + "\n" for name, rows in lines.items()}
+
+
+def write_folder(directory: Path, contents: Mapping[str, str], manifest: Mapping[str, object]) -> None:
+    """Write `contents` by relative path, with a manifest of their hashes; the folder appears whole or not at all.
+
+    Raises
+    ------
+    CodesignError
+        When `directory` exists and is not an earlier emission, or cannot be written.
+    """
+    if (
+        directory.exists()
+        and not (directory / MANIFEST).is_file()
+        and (not directory.is_dir() or any(directory.iterdir()))
+    ):
+        raise CodesignError(f"{directory}: exists and is not an emitted chip; give another folder")
+    try:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=directory.parent, prefix=f".{directory.name}."))
+    except OSError as error:
+        raise CodesignError(f"{directory}: cannot be written: {error.strerror}") from error
+    try:
+        hashes: dict[str, str] = {}
+        for name, text in contents.items():
+            path = temporary / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+            hashes[name] = hashlib.sha256(text.encode()).hexdigest()
+        (temporary / MANIFEST).write_text(json.dumps({**manifest, "files": hashes}, indent=2) + "\n")
+        temporary.chmod(0o755)
+        if directory.exists():
+            shutil.rmtree(directory)
+        temporary.replace(directory)
+    except BaseException as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise CodesignError(f"{directory}: cannot be written: {error.strerror}") from error
+        raise
+
+
+def read_manifest(directory: Path) -> dict[str, object]:
+    """The manifest of an emitted folder.
+
+    Raises
+    ------
+    CodesignError
+        When there is none that can be read.
+    """
+    try:
+        manifest = json.loads((directory / MANIFEST).read_text())
+    except (OSError, ValueError):
+        manifest = None
+    if not isinstance(manifest, dict):
+        raise CodesignError(f"{directory}: no readable {MANIFEST}; is it a folder that `codesign emit` wrote?")
+    return cast(dict[str, object], manifest)

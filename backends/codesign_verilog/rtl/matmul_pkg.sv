@@ -1,0 +1,14 @@
+// Copyright the Codesign authors.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// What the parts of the matmul unit must agree on.
+
+package matmul_pkg;
+
+  // Register stages of dot_product: one after the products, then one after every `levels_per_stage` adder levels and
+  // one after the last.
+  function automatic int dot_product_latency(int width, int levels_per_stage);
+    return 1 + ($clog2(width) + levels_per_stage - 1) / levels_per_stage;
+  endfunction
+
+endpackage

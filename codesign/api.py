@@ -1,0 +1,248 @@
+"""The verbs: load, compile, run, cost, emit, simulate. The command line calls these and nothing below."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.passes import ModulePass
+
+from codesign.chips import Chip, read_chip
+from codesign.errors import CodesignError, UsageError, nearest
+from codesign.files import write_whole
+from codesign.generation import Sampling, generate
+from codesign.ir import apply_passes, parse_module, parse_passes
+from codesign.plugins.backend import Cost, CostModel, CycleModel, Cycles, Emitter, Executor, Simulation
+from codesign.plugins.manager import plugins
+from codesign.program import Program
+from codesign.tokenizer import Tokenizer
+from codesign.weights import open_gguf, open_weights
+from codesign.workload import Workload
+
+
+@dataclass(frozen=True)
+class Generation:
+    """Generated tokens, their text where the model has a tokenizer, and how fast they came."""
+
+    tokens: tuple[int, ...]
+    text: str | None
+    prompt_tokens: int
+    seconds: float
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Generated tokens over the whole time, the prompt's included."""
+        return len(self.tokens) / self.seconds if self.seconds else 0.0
+
+    def to_dict(self) -> dict[str, object]:
+        """The JSON document of ``codesign run``."""
+        return {
+            "tokens": list(self.tokens),
+            "text": self.text,
+            "prompt_tokens": self.prompt_tokens,
+            "seconds": self.seconds,
+            "tokens_per_second": self.tokens_per_second,
+        }
+
+
+def load_model(source: str | Path) -> Program:
+    """Load a model: a name of the library, a Hugging Face folder or config.json, a .gguf file, or IR that `save` wrote.
+
+    Raises
+    ------
+    CodesignError
+        When it does not exist, is broken, or holds something unsupported.
+    """
+    library = plugins().models()
+    path = library.get(str(source), Path(source))
+    if not path.exists():
+        raise UsageError(f"no model is called '{source}' and no such file exists.{nearest(str(source), library)}")
+    if path.suffix == ".mlir":
+        return _load_ir(path)
+    for frontend in plugins().frontends():
+        if frontend.accepts(path):
+            return frontend.load(path)
+    known = "; ".join(frontend.description for frontend in plugins().frontends())
+    raise CodesignError(f"{path}: no frontend reads this; known: {known}")
+
+
+def _load_ir(path: Path) -> Program:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CodesignError(f"{path}: cannot be read as IR: {error}") from error
+    program = Program(parse_module(text, str(path), plugins().context()))
+    if program.source is None:
+        return program
+    if not program.source.exists():
+        raise CodesignError(f"{path}: its weights are said to be in {program.source}, which does not exist")
+    return Program(program.module, open_weights(program.source))
+
+
+def save(program: Program, path: str | Path) -> None:
+    """Write a program's IR; its weights stay where they are."""
+    write_whole(Path(path), f"{program}\n")
+
+
+def load_chip(name: str | Path) -> Chip:
+    """Load a chip: a name of the library, or an ``.mlir`` file."""
+    library = plugins().chips()
+    path = library.get(str(name), Path(name))
+    if not path.exists():
+        raise UsageError(f"no chip is called '{name}' and no such file exists.{nearest(str(name), library)}")
+    plugins().register_number_formats()
+    return read_chip(path)
+
+
+def compile(
+    model: Program,
+    chip: Chip | None = None,
+    pipeline: str | Sequence[ModulePass] = "",
+    *,
+    after: Callable[[ModulePass, ModuleOp], None] | None = None,
+) -> Program:
+    """The program of `model` on `chip`, with the passes of `pipeline` applied; `after` sees the module after each
+    pass."""
+    passes = parse_passes(pipeline, plugins()) if isinstance(pipeline, str) else tuple(pipeline)
+    module = model.module
+    if chip is not None:
+        module = module.clone()
+        chip.put_into(module)
+    return model.with_module(apply_passes(module, passes, plugins().context(), after))
+
+
+def tokenizer_of(program: Program) -> Tokenizer:
+    """The tokenizer beside the program's weights.
+
+    Raises
+    ------
+    CodesignError
+        When there is none; token ids can be given and read instead.
+    """
+    source = program.source
+    if source is not None and source.suffix == ".gguf":
+        return Tokenizer.from_gguf(open_gguf(source).metadata)
+    if source is None or not (source / "tokenizer.json").is_file():
+        raise CodesignError(f"{program.name} has no tokenizer.json beside its weights: give token ids instead of text")
+    return Tokenizer.from_file(source / "tokenizer.json")
+
+
+def encode(program: Program, prompt: str | Sequence[int]) -> list[int]:
+    """The token ids of a prompt, which may be ids already."""
+    tokens = tokenizer_of(program).encode(prompt) if isinstance(prompt, str) else list(prompt)
+    if not tokens:
+        raise UsageError("the prompt is empty: give at least one token")
+    return tokens
+
+
+def stream(
+    program: Program,
+    prompt: str | Sequence[int],
+    *,
+    max_tokens: int = 64,
+    sampling: Sampling | None = None,
+    executor: str | None = None,
+) -> Iterator[int]:
+    """Generate tokens one by one."""
+    if max_tokens < 1:
+        raise UsageError(f"max_tokens must be at least 1, got {max_tokens}")
+    tokens = encode(program, prompt)
+    session = plugins().backend(Executor, executor).session(program, context=len(tokens) + max_tokens)
+    yield from generate(session, tokens, max_tokens, sampling=sampling, stop=program.stop_tokens)
+
+
+def run(
+    program: Program,
+    prompt: str | Sequence[int],
+    *,
+    max_tokens: int = 64,
+    sampling: Sampling | None = None,
+    executor: str | None = None,
+    on_token: Callable[[int], None] | None = None,
+) -> Generation:
+    """Generate up to `max_tokens` tokens that follow `prompt`; `on_token` sees each as it comes."""
+    prompt_tokens = encode(program, prompt)
+    start = time.perf_counter()
+    tokens: list[int] = []
+    for token in stream(program, prompt_tokens, max_tokens=max_tokens, sampling=sampling, executor=executor):
+        tokens.append(token)
+        if on_token is not None:
+            on_token(token)
+    seconds = time.perf_counter() - start
+    text = tokenizer_of(program).decode(tokens) if isinstance(prompt, str) else None
+    return Generation(tuple(tokens), text, len(prompt_tokens), seconds)
+
+
+def cost(program: Program, workload: Workload | None = None, *, chips: int = 1, model: str | None = None) -> Cost:
+    """Price a request on the chip that the program was compiled for."""
+    return plugins().backend(CostModel, model).cost(program, workload or Workload(), chips=chips)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A simulation beside what was predicted of it."""
+
+    simulation: Simulation
+    predicted: Cycles
+
+    @property
+    def exact(self) -> bool:
+        """Whether every value and the number of cycles agree."""
+        return self.simulation.mismatches == 0 and self.simulation.cycles == self.predicted.total
+
+    def to_dict(self) -> dict[str, object]:
+        """The JSON document of ``codesign simulate``."""
+        simulation = self.simulation
+        return {
+            "simulator": simulation.simulator,
+            "tokens": list(simulation.tokens),
+            "cycles": simulation.cycles,
+            "predicted_cycles": self.predicted.total,
+            "predicted_busy": dict(self.predicted.busy),
+            "compared": simulation.compared,
+            "mismatches": simulation.mismatches,
+            "first_mismatch": simulation.first_mismatch,
+            "waves": None if simulation.waves is None else str(simulation.waves),
+        }
+
+
+def emit(
+    program: Program,
+    directory: str | Path,
+    *,
+    prompt: str | Sequence[int],
+    layer: int = 0,
+    executor: str | None = None,
+    emitter: str | None = None,
+) -> Path:
+    """Write the program's chip as Verilog, with the microcode and images of one layer's products on `prompt`.
+
+    The layer is lowered by ``lower-to-microcode`` for as many tokens as `prompt` has.
+    """
+    directory, tokens = Path(directory), encode(program, prompt)
+    trace = plugins().backend(Executor, executor).trace(program, tokens, layer=layer)
+    lowered = compile(program, None, f"lower-to-microcode{{tokens={len(tokens)} layer={layer}}}")
+    plugins().backend(Emitter, emitter).emit(lowered, trace, directory)
+    return directory
+
+
+def simulate(
+    directory: str | Path,
+    *,
+    simulator: str = "verilator",
+    waves: bool = False,
+    time_limit: float = 600.0,
+    emitter: str | None = None,
+    model: str | None = None,
+) -> Comparison:
+    """Simulate what `emit` wrote; compare every value with the executor's, and the cycles with the cost model's
+    prediction."""
+    directory = Path(directory)
+    if not directory.is_dir():
+        raise UsageError(f"{directory}: no such folder; write one with `codesign emit`")
+    backend = plugins().backend(Emitter, emitter)
+    module = parse_module(backend.read(directory), str(directory), plugins().context())
+    predicted = plugins().backend(CycleModel, model).cycles(Program(module))
+    simulation = backend.simulate(directory, simulator=simulator, waves=waves, time_limit=time_limit)
+    return Comparison(simulation, predicted)

@@ -1,0 +1,67 @@
+"""What comes with Codesign, registered through the same hooks a stranger uses."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from codesign.plugins import hookimpl
+
+if TYPE_CHECKING:
+    from xdsl.ir import Dialect
+    from xdsl.passes import ModulePass
+
+    from codesign.plugins.frontend import Frontend
+    from codesign.units import Unit
+
+
+@hookimpl
+def register_dialects() -> "Mapping[str, Callable[[], Dialect]]":
+    """Ours, and the standard ones that our files use."""
+    from xdsl.dialects import get_all_dialects
+
+    from codesign_dialects.universe import DIALECTS
+
+    standard = get_all_dialects()
+    used = ("builtin", "func", "arith", "scf", "hw", "comb", "seq")
+    return {**{name: standard[name] for name in used}, **DIALECTS}
+
+
+@hookimpl
+def register_units() -> "Sequence[Unit]":
+    """The units of ``codesign.units``."""
+    from codesign.units.dma import DMA
+    from codesign.units.matmul import MATMUL
+
+    return [DMA, MATMUL]
+
+
+@hookimpl
+def register_frontends() -> "Sequence[Frontend]":
+    """Hugging Face folders and GGUF files."""
+    from codesign.frontends.families.llama import LLAMA
+    from codesign.frontends.gguf import Gguf
+    from codesign.frontends.huggingface import HuggingFace
+
+    return [Gguf(), HuggingFace((LLAMA,))]
+
+
+@hookimpl
+def register_passes() -> "Mapping[str, Callable[[], type[ModulePass]]]":
+    """The passes of ``codesign.passes``."""
+    from codesign.passes import PASSES
+
+    return PASSES
+
+
+@hookimpl
+def register_models() -> Mapping[str, Path]:
+    """The embedded model."""
+    return {"embedded": Path(__file__).parent / "models" / "embedded"}
+
+
+@hookimpl
+def register_chips() -> Mapping[str, Path]:
+    """The chips of ``codesign.chips``."""
+    from codesign.chips import LIBRARY
+
+    return LIBRARY

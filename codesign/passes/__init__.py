@@ -1,0 +1,33 @@
+"""The passes: one file each, named like the pass."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from xdsl.passes import ModulePass
+
+
+def _quantize() -> "type[ModulePass]":
+    from codesign.passes.quantize import QuantizePass
+
+    return QuantizePass
+
+
+def _block_attention() -> "type[ModulePass]":
+    from codesign.passes.block_attention import BlockAttentionPass
+
+    return BlockAttentionPass
+
+
+def _lower_to_microcode() -> "type[ModulePass]":
+    from codesign.passes.lower_to_microcode import LowerToMicrocodePass
+
+    return LowerToMicrocodePass
+
+
+PASSES: "dict[str, Callable[[], type[ModulePass]]]" = {
+    "quantize": _quantize,
+    "block-attention": _block_attention,
+    "lower-to-microcode": _lower_to_microcode,
+}
+"""Every pass by name, imported on first use."""

@@ -1,0 +1,105 @@
+"""A program: one module with its weights beside it. Data, no verbs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from xdsl.dialects.builtin import IntegerAttr, ModuleOp, StringAttr, i64
+from xdsl.dialects.func import FuncOp
+
+from codesign.errors import CodesignError
+from codesign.weights import StoredTensor
+from codesign_dialects.transformer import STEP, ParameterOp
+
+IR_VERSION = 1
+"""Written on every module as ``codesign.version``; another version is refused."""
+
+VERSION, NAME, SOURCE, TARGET, STOP = (
+    f"codesign.{key}" for key in ("version", "name", "source", "target", "stop_tokens")
+)
+
+
+@dataclass(frozen=True)
+class Program:
+    """A module, and the external tensors that its parameters name.
+
+    `weights` is None when only the shape of the model is known (a configuration without weights): such a program can be
+    transformed and priced, not run.
+    """
+
+    module: ModuleOp
+    weights: Mapping[str, StoredTensor] | None = field(default=None, repr=False)
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return _text(self.module, NAME) or "model"
+
+    @property
+    def source(self) -> Path | None:
+        """Where the weights and the tokenizer were read from."""
+        source = _text(self.module, SOURCE)
+        return None if source is None else Path(source)
+
+    @property
+    def stop_tokens(self) -> tuple[int, ...]:
+        """Token ids that end a generation."""
+        text = _text(self.module, STOP)
+        return tuple(int(token) for token in text.split(",")) if text else ()
+
+    @property
+    def step(self) -> FuncOp:
+        """The function that is the model.
+
+        Raises
+        ------
+        CodesignError
+            When the module has no such function, or several.
+        """
+        steps = [op for op in self.module.ops if isinstance(op, FuncOp) and STEP in op.attributes]
+        if len(steps) != 1:
+            raise CodesignError(f"a program has one function marked `{STEP}`; this module has {len(steps)}")
+        return steps[0]
+
+    @property
+    def parameters(self) -> dict[str, ParameterOp]:
+        """The parameters by symbol name."""
+        return {op.sym_name.data: op for op in self.module.ops if isinstance(op, ParameterOp)}
+
+    def with_module(self, module: ModuleOp) -> "Program":
+        """The same weights under another module."""
+        return replace(self, module=module)
+
+    def __str__(self) -> str:
+        return str(self.module)
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        return f"<pre>{escape(str(self.module))}</pre>"
+
+
+def describe(module: ModuleOp, *, name: str, source: Path | None, stop_tokens: tuple[int, ...]) -> None:
+    """Write a program's own facts onto its module."""
+    module.attributes[VERSION] = IntegerAttr(IR_VERSION, i64)
+    module.attributes[NAME] = StringAttr(name)
+    if source is not None:
+        module.attributes[SOURCE] = StringAttr(str(source))
+    if stop_tokens:
+        module.attributes[STOP] = StringAttr(",".join(str(token) for token in stop_tokens))
+
+
+def check_version(module: ModuleOp, where: str) -> None:
+    """Refuse a module written for another version of the IR."""
+    version = module.attributes.get(VERSION)
+    if not isinstance(version, IntegerAttr):
+        raise CodesignError(
+            f"{where}: the module has no `{VERSION}` attribute; expected `{VERSION} = {IR_VERSION} : i64`"
+        )
+    if version.value.data != IR_VERSION:
+        raise CodesignError(f"{where}: IR version {version.value.data} is not known; this release reads {IR_VERSION}")
+
+
+def _text(module: ModuleOp, key: str) -> str | None:
+    value = module.attributes.get(key)
+    return value.data if isinstance(value, StringAttr) else None

@@ -1,0 +1,6 @@
+"""Text to token ids and back, for the tokenizer.json of a Hugging Face folder and for the vocabulary in a GGUF file."""
+
+from codesign.tokenizer.model import TokenizerError
+from codesign.tokenizer.tokenizer import TextStream, Tokenizer
+
+__all__ = ["TextStream", "Tokenizer", "TokenizerError"]

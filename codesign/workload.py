@@ -1,0 +1,24 @@
+"""What is asked of a program."""
+
+from dataclasses import dataclass
+
+from codesign.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A request: `batch` sequences of `input` prompt tokens, each answered with `output` generated tokens."""
+
+    batch: int = 1
+    input: int = 512
+    output: int = 128
+
+    def __post_init__(self) -> None:
+        for name in ("batch", "input", "output"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"workload: {name} must be at least 1, got {getattr(self, name)}")
+
+    @property
+    def context(self) -> int:
+        """Tokens in a sequence's KV cache when its last token is generated."""
+        return self.input + self.output

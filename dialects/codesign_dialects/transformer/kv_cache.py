@@ -1,0 +1,151 @@
+"""The KV cache: a type that says what it holds, and the rule that its value is used linearly."""
+
+from xdsl.dialects.builtin import DYNAMIC_INDEX, IntAttr, StringAttr
+from xdsl.ir import Operation, ParametrizedAttribute, SSAValue, TypeAttribute
+from xdsl.irdl import irdl_attr_definition
+from xdsl.parser import AttrParser
+from xdsl.printer import Printer
+from xdsl.utils.exceptions import VerifyException
+
+from codesign_dialects.encoding import FLOAT32, Encoding
+from codesign_dialects.formats import EncodingAttr
+
+_CONTIGUOUS = "contiguous"
+LAYOUTS = (_CONTIGUOUS,)
+"""How a sequence's keys and values lie in memory."""
+
+_EXTENTS = ("layers", "batch", "context", "heads", "size")
+
+
+@irdl_attr_definition
+class KVCacheType(ParametrizedAttribute, TypeAttribute):
+    """Keys and values of all layers: ``layers x batch x context x heads x size``, twice.
+
+    ``batch`` and ``context`` may be dynamic (``?``); the encoding says how keys and values are stored.
+    """
+
+    name = "transformer.kv_cache"
+
+    layers: IntAttr
+    batch: IntAttr
+    context: IntAttr
+    heads: IntAttr
+    size: IntAttr
+    encoding: EncodingAttr
+    layout: StringAttr
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        layers: int,
+        heads: int,
+        size: int,
+        context: int = DYNAMIC_INDEX,
+        batch: int = DYNAMIC_INDEX,
+        encoding: Encoding | None = None,
+        layout: str = _CONTIGUOUS,
+    ) -> "KVCacheType":
+        """Build the type from plain numbers; a cache without `encoding` holds float32."""
+        return cls(
+            IntAttr(layers),
+            IntAttr(batch),
+            IntAttr(context),
+            IntAttr(heads),
+            IntAttr(size),
+            EncodingAttr(encoding or Encoding(FLOAT32)),
+            StringAttr(layout),
+        )
+
+    @property
+    def features(self) -> int:
+        """Features of one token's keys (or values) in one layer."""
+        return self.heads.data * self.size.data
+
+    def nbytes(self, batch: int, context: int) -> int:
+        """Bytes of keys and values of all layers for `batch` sequences of `context` tokens."""
+        shape = (self.layers.data, batch, context, self.heads.data, self.size.data)
+        return 2 * self.encoding.data.nbytes(shape)
+
+    def verify(self) -> None:
+        for extent in ("layers", "heads", "size"):
+            if self._extent(extent) <= 0:
+                raise VerifyException(f"a KV cache needs at least 1 of {extent}, got {self._extent(extent)}")
+        for extent in ("batch", "context"):
+            if self._extent(extent) <= 0 and self._extent(extent) != DYNAMIC_INDEX:
+                raise VerifyException(f"the {extent} of a KV cache is positive or `?`, got {self._extent(extent)}")
+        if self.layout.data not in LAYOUTS:
+            raise VerifyException(f"unknown KV cache layout '{self.layout.data}'; known: {', '.join(LAYOUTS)}")
+
+    def _extent(self, name: str) -> int:
+        extent: IntAttr = getattr(self, name)
+        return extent.data
+
+    @classmethod
+    def parse_parameters(cls, parser: AttrParser) -> list[IntAttr | EncodingAttr | StringAttr]:
+        """Parse ``<layers = 30, batch = ?, context = ?, heads = 3, size = 64>``.
+
+        ``encoding = <…>`` and ``layout = "…"`` may follow; they default to float32 and contiguous.
+        """
+        with parser.in_angle_brackets():
+            extents: list[IntAttr | EncodingAttr | StringAttr] = []
+            for extent in _EXTENTS:
+                if extents:
+                    parser.parse_punctuation(",")
+                _key(parser, extent)
+                dynamic = parser.parse_optional_punctuation("?") is not None
+                extents.append(IntAttr(DYNAMIC_INDEX if dynamic else parser.parse_integer()))
+            encoding, layout = Encoding(FLOAT32), _CONTIGUOUS
+            while parser.parse_optional_punctuation(",") is not None:
+                if parser.parse_optional_keyword("encoding") is not None:
+                    parser.parse_punctuation("=")
+                    encoding = EncodingAttr.parse_parameter(parser)
+                else:
+                    _key(parser, "layout")
+                    layout = parser.parse_str_literal()
+        return [*extents, EncodingAttr(encoding), StringAttr(layout)]
+
+    def print_parameters(self, printer: Printer) -> None:
+        """Print what :meth:`parse_parameters` reads."""
+        with printer.in_angle_brackets():
+            values = ((extent, self._extent(extent)) for extent in _EXTENTS)
+            printer.print_string(
+                ", ".join(f"{extent} = {'?' if value == DYNAMIC_INDEX else value}" for extent, value in values)
+            )
+            if self.encoding.data != Encoding(FLOAT32):
+                printer.print_string(", encoding = ")
+                self.encoding.print_parameter(printer)
+            if self.layout.data != _CONTIGUOUS:
+                printer.print_string(", layout = ")
+                printer.print_string_literal(self.layout.data)
+
+
+def _key(parser: AttrParser, name: str) -> None:
+    parser.parse_keyword(name)
+    parser.parse_punctuation("=")
+
+
+def cache_of(value: SSAValue) -> KVCacheType:
+    """The type of a value that is a KV cache."""
+    assert isinstance(value.type, KVCacheType), f"expected a KV cache, got {value.type}"
+    return value.type
+
+
+def verify_linear(cache: SSAValue, consumer: Operation) -> None:
+    """Verify that `consumer`, which writes `cache` in place, is the last to use it.
+
+    Every later reader must take the consumer's result, or it would see keys that are not there yet.
+    """
+    block = consumer.parent_block()
+    if block is None:
+        return
+    position = block.get_operation_index(consumer)
+    for use in cache.uses:
+        other = block.find_ancestor_op_in_block(use.operation)
+        if other is None or other is consumer:
+            continue
+        if block.get_operation_index(other) > position:
+            raise VerifyException(
+                f"{consumer.name} writes its KV cache in place, but {use.operation.name} uses the old value "
+                "afterwards; a KV cache is used linearly: take the result instead"
+            )

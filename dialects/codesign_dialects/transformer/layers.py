@@ -1,0 +1,308 @@
+"""The operations of a transformer layer outside attention.
+
+Activations are ``[batch, tokens, features]``, weights ``[out, in]``. Each sequence of a batch has its own length.
+"""
+
+from xdsl.dialects.builtin import (
+    DYNAMIC_INDEX,
+    Float64Type,
+    FloatAttr,
+    IndexType,
+    IntegerAttr,
+    StringAttr,
+    TensorType,
+    f64,
+    i64,
+)
+from xdsl.ir import SSAValue
+from xdsl.irdl import (
+    IRDLOperation,
+    ParsePropInAttrDict,
+    irdl_op_definition,
+    operand_def,
+    opt_operand_def,
+    prop_def,
+    result_def,
+    traits_def,
+)
+from xdsl.traits import Pure
+from xdsl.utils.exceptions import VerifyException
+
+from codesign_dialects.encoding import Encoding
+from codesign_dialects.formats import encoding_of
+from codesign_dialects.transformer.shapes import (
+    Tensor,
+    features,
+    shape_of,
+    tensor_of,
+    verify_activation,
+    verify_per_sequence,
+    verify_shape,
+    with_encoding,
+    with_features,
+)
+
+ACTIVATIONS = ("silu", "gelu", "gelu_tanh", "relu")
+ROTARY_STYLES = ("half", "interleaved")
+
+
+@irdl_op_definition
+class EmbeddingOp(IRDLOperation):
+    """Rows of `table` ``[vocabulary, features]`` chosen by `tokens` ``[batch, tokens]``."""
+
+    name = "transformer.embedding"
+
+    tokens = operand_def(Tensor)
+    table = operand_def(Tensor)
+    result = result_def(Tensor)
+
+    traits = traits_def(Pure())
+    assembly_format = "$tokens `,` $table attr-dict `:` functional-type(operands, results)"
+
+    def __init__(self, tokens: SSAValue, table: SSAValue):
+        shape = (*shape_of(tokens), features(table))
+        super().__init__(operands=[tokens, table], result_types=[TensorType(tensor_of(table).element_type, shape)])
+
+    def verify_(self) -> None:
+        tokens = shape_of(self.tokens)
+        table = shape_of(self.table)
+        if len(tokens) != 2 or len(table) != 2:
+            raise VerifyException(
+                f"{self.name}: tokens are [batch, tokens] and the table is [vocabulary, features], "
+                f"got {list(tokens)} and {list(table)}"
+            )
+        verify_shape(self, "the result", self.result, (*tokens, table[1]))
+
+
+@irdl_op_definition
+class LinearOp(IRDLOperation):
+    """``input · weightᵀ + bias``: input ``[batch, tokens, in]``, weight ``[out, in]``, bias ``[out]``, result
+    ``[batch, tokens, out]``.
+
+    When input and weight both store integers the products are summed exactly in int32 and then scaled:
+    ``(float(sum) · weight scale) · input scale``, each product rounded to float32.
+    """
+
+    name = "transformer.linear"
+
+    input = operand_def(Tensor)
+    weight = operand_def(Tensor)
+    bias = opt_operand_def(Tensor)
+    result = result_def(Tensor)
+
+    traits = traits_def(Pure())
+    assembly_format = "$input `,` $weight (`,` $bias^)? attr-dict `:` functional-type(operands, results)"
+
+    def __init__(self, input: SSAValue, weight: SSAValue, bias: SSAValue | None = None):
+        super().__init__(
+            operands=[input, weight, bias], result_types=[with_features(tensor_of(input), shape_of(weight)[0])]
+        )
+
+    @property
+    def integer(self) -> bool:
+        """Whether both sides store integers, so that the sums are exact."""
+        kinds = {encoding_of(self.input.type).element.kind, encoding_of(self.weight.type).element.kind}
+        return "float" not in kinds
+
+    def verify_(self) -> None:
+        weight = shape_of(self.weight)
+        if len(weight) != 2:
+            raise VerifyException(f"{self.name}: the weight is [out, in], got {list(weight)}")
+        verify_activation(self, "the input", self.input, weight[1])
+        verify_activation(self, "the result", self.result, weight[0])
+        if self.bias is not None:
+            verify_shape(self, "the bias", self.bias, (weight[0],))
+        if not self.integer:
+            return
+        largest = 1
+        for operand in (self.input, self.weight):
+            element = encoding_of(operand.type).element
+            largest *= 2 ** (element.bits - 1) if element.kind == "int" else 2**element.bits
+        if weight[1] * largest >= 2**31:
+            raise VerifyException(
+                f"{self.name}: a sum of {weight[1]} products up to {largest} could overflow the int32 accumulator; "
+                f"at most {(2**31 - 1) // largest} fit"
+            )
+
+
+@irdl_op_definition
+class RMSNormOp(IRDLOperation):
+    """``x / sqrt(mean(x²) + epsilon) · weight`` over the features (Zhang and Sennrich, 2019, equation 4)."""
+
+    name = "transformer.rms_norm"
+
+    input = operand_def(Tensor)
+    weight = operand_def(Tensor)
+    epsilon = prop_def(FloatAttr[Float64Type])
+    result = result_def(Tensor)
+
+    traits = traits_def(Pure())
+    irdl_options = (ParsePropInAttrDict(),)
+    assembly_format = "$input `,` $weight attr-dict `:` functional-type(operands, results)"
+
+    def __init__(self, input: SSAValue, weight: SSAValue, epsilon: float):
+        super().__init__(
+            operands=[input, weight], properties={"epsilon": FloatAttr(epsilon, f64)}, result_types=[input.type]
+        )
+
+    def verify_(self) -> None:
+        verify_activation(self, "the input", self.input)
+        verify_shape(self, "the weight", self.weight, (features(self.input),))
+        verify_activation(self, "the result", self.result, features(self.input))
+        if not 0 <= self.epsilon.value.data < 1:
+            raise VerifyException(f"{self.name}: epsilon is a small positive number, got {self.epsilon.value.data}")
+
+
+@irdl_op_definition
+class RotaryOp(IRDLOperation):
+    """Rotary position embedding (Su et al., 2021, equation 34) of each head's features at positions `past`, `past` +
+    1, …
+
+    ``style`` tells which features make a pair: ``half`` pairs i with i + size/2, ``interleaved`` 2i with 2i + 1.
+    Angles are ``position · theta^(-2i/size)``.
+    """
+
+    name = "transformer.rotary"
+
+    input = operand_def(Tensor)
+    past = operand_def(Tensor)
+    heads = prop_def(IntegerAttr)
+    theta = prop_def(FloatAttr[Float64Type])
+    style = prop_def(StringAttr)
+    result = result_def(Tensor)
+
+    traits = traits_def(Pure())
+    irdl_options = (ParsePropInAttrDict(),)
+    assembly_format = "$input `,` $past attr-dict `:` functional-type(operands, results)"
+
+    def __init__(self, input: SSAValue, past: SSAValue, *, heads: int, theta: float, style: str):
+        super().__init__(
+            operands=[input, past],
+            properties={
+                "heads": IntegerAttr(heads, i64),
+                "theta": FloatAttr(theta, f64),
+                "style": StringAttr(style),
+            },
+            result_types=[input.type],
+        )
+
+    def verify_(self) -> None:
+        verify_activation(self, "the input", self.input)
+        verify_activation(self, "the result", self.result, features(self.input))
+        verify_per_sequence(self, "past", self.past)
+        heads = self.heads.value.data
+        if heads < 1 or features(self.input) % (2 * heads):
+            raise VerifyException(
+                f"{self.name}: {features(self.input)} features do not divide into {heads} heads of an even size"
+            )
+        if self.style.data not in ROTARY_STYLES:
+            raise VerifyException(f"{self.name}: style is one of {', '.join(ROTARY_STYLES)}, got '{self.style.data}'")
+
+
+@irdl_op_definition
+class GateOp(IRDLOperation):
+    """A gated feed-forward's ``activation(gate) · up`` (Shazeer, "GLU Variants Improve Transformer", 2020)."""
+
+    name = "transformer.gate"
+
+    gate = operand_def(Tensor)
+    up = operand_def(Tensor)
+    activation = prop_def(StringAttr)
+    result = result_def(Tensor)
+
+    traits = traits_def(Pure())
+    assembly_format = "$activation $gate `,` $up attr-dict `:` functional-type(operands, results)"
+
+    def __init__(self, gate: SSAValue, up: SSAValue, activation: str):
+        super().__init__(
+            operands=[gate, up], properties={"activation": StringAttr(activation)}, result_types=[gate.type]
+        )
+
+    def verify_(self) -> None:
+        verify_activation(self, "the gate", self.gate)
+        verify_activation(self, "up", self.up, features(self.gate))
+        verify_activation(self, "the result", self.result, features(self.gate))
+        if self.activation.data not in ACTIVATIONS:
+            raise VerifyException(
+                f"{self.name}: unknown activation '{self.activation.data}'; known: {', '.join(ACTIVATIONS)}"
+            )
+
+
+@irdl_op_definition
+class AddOp(IRDLOperation):
+    """The sum of two activations: the residual connection."""
+
+    name = "transformer.add"
+
+    left = operand_def(Tensor)
+    right = operand_def(Tensor)
+    result = result_def(Tensor)
+
+    traits = traits_def(Pure())
+    assembly_format = "$left `,` $right attr-dict `:` functional-type(operands, results)"
+
+    def __init__(self, left: SSAValue, right: SSAValue):
+        super().__init__(operands=[left, right], result_types=[left.type])
+
+    def verify_(self) -> None:
+        verify_activation(self, "left", self.left)
+        verify_activation(self, "right", self.right, features(self.left))
+        verify_activation(self, "the result", self.result, features(self.left))
+
+
+@irdl_op_definition
+class QuantizeOp(IRDLOperation):
+    """Store a float32 activation as the result's encoding says, rounding to nearest even, the scale taken from the
+    values.
+
+    An integer block's scale is its largest magnitude over the largest positive integer; an all-zero block has scale 1.
+    """
+
+    name = "transformer.quantize"
+
+    input = operand_def(Tensor)
+    result = result_def(Tensor)
+
+    traits = traits_def(Pure())
+    assembly_format = "$input attr-dict `:` functional-type(operands, results)"
+
+    def __init__(self, input: SSAValue, encoding: Encoding):
+        super().__init__(operands=[input], result_types=[with_encoding(tensor_of(input), encoding)])
+
+    def verify_(self) -> None:
+        verify_activation(self, "the input", self.input)
+        verify_shape(self, "the result", self.result, shape_of(self.input))
+        if encoding_of(self.input.type).element.name != "float32":
+            raise VerifyException(f"{self.name}: the input must hold float32, got {self.input.type}")
+        if encoding_of(self.result.type).scale is None:
+            raise VerifyException(f"{self.name}: the result's encoding must have a scale, got {self.result.type}")
+
+
+@irdl_op_definition
+class LastTokensOp(IRDLOperation):
+    """The last `keep` of each sequence's `lengths` tokens: ``[batch, tokens, features]`` to ``[batch, keep,
+    features]``.
+
+    Generation keeps one; scoring a text keeps all.
+    """
+
+    name = "transformer.last_tokens"
+
+    input = operand_def(Tensor)
+    lengths = operand_def(Tensor)
+    keep = operand_def(IndexType)
+    result = result_def(Tensor)
+
+    traits = traits_def(Pure())
+    assembly_format = "$input `,` $lengths `,` $keep attr-dict `:` functional-type(operands, results)"
+
+    def __init__(self, input: SSAValue, lengths: SSAValue, keep: SSAValue):
+        shape = (shape_of(input)[0], DYNAMIC_INDEX, features(input))
+        super().__init__(
+            operands=[input, lengths, keep], result_types=[TensorType(tensor_of(input).element_type, shape)]
+        )
+
+    def verify_(self) -> None:
+        verify_activation(self, "the input", self.input)
+        verify_activation(self, "the result", self.result, features(self.input))
+        verify_per_sequence(self, "lengths", self.lengths)

@@ -1,0 +1,62 @@
+"""Types of values, as the verifiers ask for them."""
+
+from typing import TypeAlias
+
+from xdsl.dialects.builtin import DYNAMIC_INDEX, TensorType
+from xdsl.ir import Attribute, Operation, SSAValue
+from xdsl.utils.exceptions import VerifyException
+from xdsl.utils.hints import isa
+
+from codesign_dialects.encoding import Encoding
+from codesign_dialects.formats import EncodingAttr
+
+Tensor: TypeAlias = TensorType[Attribute]
+
+
+def tensor_of(value: SSAValue) -> Tensor:
+    """The type of a value that is a tensor."""
+    assert isa(value.type, Tensor), f"expected a tensor, got {value.type}"
+    return value.type
+
+
+def shape_of(value: SSAValue) -> tuple[int, ...]:
+    """The shape of a value that is a tensor."""
+    return tensor_of(value).get_shape()
+
+
+def features(value: SSAValue) -> int:
+    """The extent of the last axis of a tensor."""
+    return shape_of(value)[-1]
+
+
+def with_features(type: Tensor, extent: int) -> Tensor:
+    """The unencoded tensor type with the last axis of `type` replaced by `extent`."""
+    return TensorType(type.element_type, (*type.get_shape()[:-1], extent))
+
+
+def with_encoding(type: Tensor, encoding: Encoding | None) -> Tensor:
+    """The tensor type `type`, stored as `encoding` says, or as plain float32 when None."""
+    return TensorType(type.element_type, type.get_shape(), *([] if encoding is None else [EncodingAttr(encoding)]))
+
+
+def verify_activation(op: Operation, name: str, value: SSAValue, extent: int | None = None) -> None:
+    """Verify that `value` is ``[batch, tokens, features]``, with `extent` features when given."""
+    shape = shape_of(value)
+    if len(shape) != 3:
+        raise VerifyException(f"{op.name}: {name} must be [batch, tokens, features], got {value.type}")
+    if shape[2] == DYNAMIC_INDEX:
+        raise VerifyException(f"{op.name}: the features of {name} must be static, got {value.type}")
+    if extent is not None and shape[2] != extent:
+        raise VerifyException(f"{op.name}: {name} must have {extent} features, got {shape[2]}")
+
+
+def verify_shape(op: Operation, name: str, value: SSAValue, shape: tuple[int, ...]) -> None:
+    """Verify the exact shape of `value`."""
+    if shape_of(value) != shape:
+        raise VerifyException(f"{op.name}: {name} must have shape {list(shape)}, got {list(shape_of(value))}")
+
+
+def verify_per_sequence(op: Operation, name: str, value: SSAValue) -> None:
+    """Verify that `value` holds one integer for each sequence."""
+    if len(shape_of(value)) != 1:
+        raise VerifyException(f"{op.name}: {name} holds one integer a sequence, tensor<?xi32>; got {value.type}")

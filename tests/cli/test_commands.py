@@ -1,0 +1,184 @@
+"""What each command prints, and that it is what the library says."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from codesign import api
+from codesign.plugins.backend import Cycles, Simulation
+from codesign.plugins.manager import plugins
+
+INT8 = "quantize{weights=int8 activations=int8}"
+
+
+def document(outcome) -> dict:
+    assert outcome.code == 0, outcome.err
+    return json.loads(outcome.out)
+
+
+def test_import_writes_ir_that_runs_like_the_model(codesign, tmp_path):
+    path = tmp_path / "model.mlir"
+    assert codesign("import", "embedded", "-o", path).code == 0
+    assert path.read_text() == codesign("import", "embedded").out
+    asked = ("--prompt", "The ball was", "--max-tokens", 12)
+    assert codesign("run", path, *asked).out == codesign("run", "embedded", *asked).out
+
+
+def test_import_json(codesign, tmp_path):
+    printed = document(codesign("import", "embedded", "--json"))
+    assert printed.keys() == {"model", "weights", "ir"}
+    written = document(codesign("import", "embedded", "--json", "-o", tmp_path / "m.mlir"))
+    assert written.keys() == {"model", "weights", "output"}
+    assert Path(written["output"]).read_text() == printed["ir"] + "\n"
+
+
+def test_opt_is_the_pipeline_one_pass_at_a_time(codesign, process, tmp_path):
+    path = tmp_path / "model.mlir"
+    path.write_text(codesign("import", "embedded").out)
+    both = codesign("opt", path, "-p", f"{INT8},block-attention{{keys=32}}").out
+    first = codesign("opt", path, "-p", INT8).out
+    assert first != both
+    assert process("opt", "-p", "block-attention{keys=32}", input=first).out == both
+    assert codesign("opt", path).out == path.read_text()
+
+
+def test_opt_shows_the_ir_after_each_pass(codesign, tmp_path):
+    path = tmp_path / "model.mlir"
+    path.write_text(codesign("import", "embedded").out)
+    arguments = ("opt", path, "--chip", "edge", "-p", f"{INT8},block-attention", "--print-ir-after-all")
+    outcome = codesign(*arguments)
+    assert outcome.err.count("// IR after ") == 2
+    printed = document(codesign(*arguments, "--json"))
+    assert [step["pass"].split("{")[0] for step in printed["after"]] == ["quantize", "block-attention"]
+    assert printed["after"][-1]["ir"] == printed["ir"]
+    assert printed["ir"] + "\n" == outcome.out
+    assert "chip.design @edge" in printed["ir"]
+
+
+def test_run_streams_what_json_holds(codesign):
+    asked = ("run", "embedded", "-p", INT8, "--prompt", "It is a truth", "--max-tokens", 16)
+    outcome = codesign(*asked)
+    printed = document(codesign(*asked, "--json"))
+    assert printed.keys() >= {"tokens", "text", "prompt_tokens", "seconds", "tokens_per_second"}
+    assert outcome.out == printed["text"] + "\n"
+    assert outcome.err.startswith("16 tokens in ")
+    assert len(printed["tokens"]) == 16
+
+
+def test_run_on_tokens_prints_ids(codesign):
+    asked = ("run", "embedded", "--tokens", "1,2,3", "--max-tokens", 5)
+    printed = document(codesign(*asked, "--json"))
+    assert [int(token) for token in codesign(*asked).out.split()] == printed["tokens"]
+    assert printed["text"] is None and printed["prompt_tokens"] == 3
+
+
+def test_a_seed_repeats_what_is_drawn(codesign):
+    asked = ("run", "embedded", "--tokens", "1,2,3", "--max-tokens", 24, "--temperature", 1.5, "--seed")
+    assert codesign(*asked, 1).out == codesign(*asked, 1).out
+    assert codesign(*asked, 1).out != codesign(*asked, 2).out
+
+
+COST_KEYS = {
+    "ttft_s", "tpot_s", "tokens_per_second", "tokens_per_second_per_user", "energy_per_token_j", "boundary", "power_w",
+    "area_mm2", "usd_per_million_tokens", "bound", "memory", "breakdown",
+}  # fmt: skip
+
+
+def test_cost_of_one_chip_is_a_document_and_of_several_a_list(codesign):
+    asked = ("cost", "embedded", "-p", INT8, "--input", 64, "--output", 32, "--json", "--chip", "edge")
+    one = document(codesign(*asked))
+    assert one.keys() >= COST_KEYS
+    several = document(codesign(*asked, "--chip", "h100"))
+    assert several.keys() == {"results"}
+    assert [result["chip"] for result in several["results"]] == ["edge", "h100"]
+    assert several["results"][0] == one
+
+
+def test_cost_table_has_a_column_a_chip(codesign):
+    outcome = codesign("cost", "embedded", "--chip", "edge", "--chip", "h100", "--input", 64, "--output", 32)
+    assert outcome.code == 0, outcome.err
+    head = next(line for line in outcome.out.splitlines() if line.strip())
+    assert head.split() == ["edge", "h100"]
+    for row in ("time to first token", "tokens/s", "energy per token", "area", "bound by"):
+        assert row in outcome.out
+
+
+def test_emit_and_simulate(codesign, tmp_path):
+    folder = tmp_path / "rtl"
+    emitted = document(
+        codesign("emit", "embedded", "--chip", "edge", "-p", INT8, "--tokens", "1,2", "-o", folder, "--json")
+    )
+    assert emitted["directory"] == str(folder)
+    assert "manifest.json" in emitted["files"]
+    assert all((folder / file).is_file() for file in emitted["files"])
+    simulated = document(codesign("simulate", folder, "--json"))
+    assert simulated.keys() >= {"tokens", "cycles", "predicted_cycles", "mismatches", "compared"}
+    assert simulated["mismatches"] == 0 < simulated["compared"]
+    assert simulated["cycles"] == simulated["predicted_cycles"]
+
+
+@pytest.mark.parametrize(
+    ("mismatches", "cycles", "code"), [(0, 100, 0), (1, 100, 1), (0, 101, 1)], ids=["equal", "values", "cycles"]
+)
+def test_simulate_exits_1_where_chip_and_prediction_differ(codesign, monkeypatch, tmp_path, mismatches, cycles, code):
+    simulation = Simulation("verilator", cycles, 8, mismatches, "value 3: got 1, expected 2" if mismatches else None)
+    comparison = api.Comparison(simulation, Cycles(100, {}))
+    monkeypatch.setattr("codesign.api.simulate", lambda *arguments, **options: comparison)
+    outcome = codesign("simulate", tmp_path)
+    assert outcome.code == code
+    assert f"8 values compared, {mismatches} mismatches" in outcome.out
+    assert f"{cycles} cycles simulated, 100 predicted" in outcome.out
+    assert ("value 3" in outcome.out) == bool(mismatches)
+    assert codesign("simulate", tmp_path, "--json").code == code
+
+
+REGISTERED = {
+    "models": plugins().models,
+    "chips": plugins().chips,
+    "passes": plugins().passes,
+    "backends": plugins().backends,
+    "frontends": lambda: [frontend.name for frontend in plugins().frontends()],
+    "units": plugins().units,
+    "plugins": lambda: [plugin.name for plugin in plugins().found],
+}
+
+
+@pytest.mark.parametrize("kind", REGISTERED)
+def test_list_is_what_is_registered(codesign, kind):
+    names = list(REGISTERED[kind]())
+    assert names
+    assert [entry["name"] for entry in document(codesign("list", kind, "--json"))[kind]] == names
+    printed = codesign("list", kind).out
+    assert [line.split()[0] for line in printed.splitlines() if not line.startswith(" ")] == names
+
+
+def test_list_formats(codesign):
+    names = {entry["name"] for entry in document(codesign("list", "formats", "--json"))["formats"]}
+    assert {"float32", "bfloat16", "fp8_e4m3", "ternary", "q8_0", "mxfp4"} <= names
+
+
+def test_show_chip_is_a_chip(codesign, tmp_path):
+    for name in plugins().chips():
+        copy = tmp_path / f"{name}.mlir"
+        copy.write_text(codesign("show", "chip", name).out)
+        assert str(api.load_chip(copy)) == str(api.load_chip(name))
+        assert document(codesign("show", "chip", name, "--json"))["ir"] == str(api.load_chip(name))
+
+
+def test_show_model(codesign):
+    shown = document(codesign("show", "model", "embedded", "--json"))
+    program = api.load_model("embedded")
+    assert shown["tensors"].keys() == program.parameters.keys()
+    assert program.weights is not None
+    stored = {source for parameter in program.parameters.values() for source in parameter.sources}
+    assert shown["parameters"] == sum(program.weights[source].float32().size for source in stored)
+    assert f"{shown['parameters']:,} parameters" in codesign("show", "model", "embedded").out
+
+
+@pytest.mark.parametrize("name", plugins().passes())
+def test_show_pass(codesign, name):
+    shown = document(codesign("show", "pass", name, "--json"))
+    assert shown["name"] == name and shown["description"]
+    printed = codesign("show", "pass", name).out
+    assert all(f"  {option}: " in printed for option in shown["options"])

@@ -1,0 +1,108 @@
+"""Small random decoders, in memory and as files, for every test that needs a model."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from safetensors.numpy import save_file
+
+from codesign.frontends.decoder import Decoder, build
+from codesign.frontends.families.llama import LLAMA
+from codesign.program import Program, describe
+from codesign.weights import StoredTensor
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Llama:
+    """A decoder of some shape with random float32 tensors under their Hugging Face names."""
+
+    shape: Decoder
+    tensors: Mapping[str, Floats]
+
+    @property
+    def config(self) -> dict[str, object]:
+        """What config.json says of it."""
+        return {
+            "model_type": "llama",
+            "vocab_size": self.shape.vocabulary,
+            "hidden_size": self.shape.hidden,
+            "num_hidden_layers": self.shape.layers,
+            "num_attention_heads": self.shape.heads,
+            "num_key_value_heads": self.shape.kv_heads,
+            "head_dim": self.shape.head_size,
+            "intermediate_size": self.shape.feed_forward,
+            "max_position_embeddings": self.shape.context,
+            "rms_norm_eps": self.shape.epsilon,
+            "rope_theta": self.shape.theta,
+            "tie_word_embeddings": self.shape.tied,
+            "hidden_act": "silu",
+        }
+
+    def program(self) -> Program:
+        """It as a program, its tensors in memory."""
+        stored = {
+            name: StoredTensor(name, values.shape, "float32", np.ascontiguousarray(values).reshape(-1).view(np.uint8))
+            for name, values in self.tensors.items()
+        }
+        module = build(self.shape, LLAMA.names, stored)
+        describe(module, name="random", source=None, stop_tokens=())
+        module.verify()
+        return Program(module, stored)
+
+    def write(self, folder: Path) -> Path:
+        """It as a Hugging Face folder with one file of weights."""
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "config.json").write_text(json.dumps(self.config))
+        save_file(dict(self.tensors), folder / "model.safetensors")
+        return folder
+
+    def interleaved(self) -> "Llama":
+        """The same function with neighbouring features as rotary pairs: rows of query and key permuted, as llama.cpp's converter does."""
+        tensors = dict(self.tensors)
+        for name, values in self.tensors.items():
+            if "q_proj" in name or "k_proj" in name:
+                rows = values.reshape(-1, 2, self.shape.head_size // 2, values.shape[1])
+                tensors[name] = rows.swapaxes(1, 2).reshape(values.shape).copy()
+        return Llama(replace(self.shape, rotary_style="interleaved"), tensors)
+
+
+def _make(seed: int = 0, **changes: object) -> Llama:
+    shape = replace(Decoder(48, 24, 2, 4, 2, 8, 40, 64, 1e-5, 1e4, tied=True), **changes)  # type: ignore[arg-type]
+    random = np.random.default_rng(seed)
+
+    def matrix(*shape: int) -> Floats:
+        return (random.standard_normal(shape) / np.sqrt(shape[-1])).astype(np.float32)
+
+    def norm() -> Floats:
+        return (1 + 0.1 * random.standard_normal(shape.hidden)).astype(np.float32)
+
+    queries, keys = shape.heads * shape.head_size, shape.kv_heads * shape.head_size
+    tensors = {LLAMA.names.embedding: matrix(shape.vocabulary, shape.hidden), LLAMA.names.norm: norm()}
+    if not shape.tied:
+        tensors[LLAMA.names.head] = matrix(shape.vocabulary, shape.hidden)
+    for layer in range(shape.layers):
+        prefix = f"model.layers.{layer}."
+        tensors |= {
+            prefix + "input_layernorm.weight": norm(),
+            prefix + "self_attn.q_proj.weight": matrix(queries, shape.hidden),
+            prefix + "self_attn.k_proj.weight": matrix(keys, shape.hidden),
+            prefix + "self_attn.v_proj.weight": matrix(keys, shape.hidden),
+            prefix + "self_attn.o_proj.weight": matrix(shape.hidden, queries),
+            prefix + "post_attention_layernorm.weight": norm(),
+            prefix + "mlp.gate_proj.weight": matrix(shape.feed_forward, shape.hidden),
+            prefix + "mlp.up_proj.weight": matrix(shape.feed_forward, shape.hidden),
+            prefix + "mlp.down_proj.weight": matrix(shape.hidden, shape.feed_forward),
+        }
+    return Llama(shape, tensors)
+
+
+@pytest.fixture(scope="session")
+def make_llama() -> Callable[..., Llama]:
+    """``make_llama(seed=0, **shape)``: a random decoder, its shape the fields of `Decoder`, small unless told otherwise."""
+    return _make
