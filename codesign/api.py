@@ -1,7 +1,7 @@
 """The verbs: load, compile, run, cost, emit, simulate. The command line calls these and nothing below."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -136,22 +136,6 @@ def encode(program: Program, prompt: str | Sequence[int]) -> list[int]:
     return tokens
 
 
-def stream(
-    program: Program,
-    prompt: str | Sequence[int],
-    *,
-    max_tokens: int = 64,
-    sampling: Sampling | None = None,
-    executor: str | None = None,
-) -> Iterator[int]:
-    """Generate tokens one by one."""
-    if max_tokens < 1:
-        raise UsageError(f"max_tokens must be at least 1, got {max_tokens}")
-    tokens = encode(program, prompt)
-    session = plugins().backend(Executor, executor).session(program, context=len(tokens) + max_tokens)
-    yield from generate(session, tokens, max_tokens, sampling=sampling, stop=program.stop_tokens)
-
-
 def run(
     program: Program,
     prompt: str | Sequence[int],
@@ -161,11 +145,17 @@ def run(
     executor: str | None = None,
     on_token: Callable[[int], None] | None = None,
 ) -> Generation:
-    """Generate up to `max_tokens` tokens that follow `prompt`; `on_token` sees each as it comes."""
+    """Generate up to `max_tokens` tokens that follow `prompt`; `on_token` sees each as it comes.
+
+    The time counts from the prompt to the last token, once the program is compiled and its weights are prepared.
+    """
+    if max_tokens < 1:
+        raise UsageError(f"max_tokens must be at least 1, got {max_tokens}")
     prompt_tokens = encode(program, prompt)
+    session = plugins().backend(Executor, executor).session(program, context=len(prompt_tokens) + max_tokens)
     start = time.perf_counter()
     tokens: list[int] = []
-    for token in stream(program, prompt_tokens, max_tokens=max_tokens, sampling=sampling, executor=executor):
+    for token in generate(session, prompt_tokens, max_tokens, sampling=sampling, stop=program.stop_tokens):
         tokens.append(token)
         if on_token is not None:
             on_token(token)
@@ -188,8 +178,9 @@ class Comparison:
 
     @property
     def exact(self) -> bool:
-        """Whether every value and the number of cycles agree."""
-        return self.simulation.mismatches == 0 and self.simulation.cycles == self.predicted.total
+        """Whether values were compared, all agree, and so does the number of cycles."""
+        simulation = self.simulation
+        return simulation.compared > 0 and simulation.mismatches == 0 and simulation.cycles == self.predicted.total
 
     def to_dict(self) -> dict[str, object]:
         """The JSON document of ``codesign simulate``."""

@@ -7,7 +7,7 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.parser import Parser
 from xdsl.passes import ModulePass, PassPipeline, get_pass_option_infos
 from xdsl.utils.arg_spec import parse_pipeline
-from xdsl.utils.exceptions import ArgSpecParseError, ParseError, VerifyException
+from xdsl.utils.exceptions import ArgSpecParseError, ParseError, PassFailedException, VerifyException
 
 from codesign.errors import CodesignError, UsageError, nearest
 from codesign.plugins.manager import Plugins
@@ -57,7 +57,7 @@ def parse_passes(pipeline: str, plugins: Plugins) -> tuple[ModulePass, ...]:
     try:
         specs = list(parse_pipeline(pipeline))
     except ArgSpecParseError as error:
-        raise UsageError(f"pipeline '{pipeline}': {_one_line(error)}") from error
+        raise UsageError(f"pipeline {pipeline!r}: {_one_line(error)}") from error
     parsed: list[ModulePass] = []
     for spec in specs:
         if spec.name not in known:
@@ -91,9 +91,10 @@ def apply_passes(
             after(previous, module)
 
     result = module.clone()
-    PassPipeline(passes, callback).apply(context, result)
-    if passes and after is not None:
-        after(passes[-1], result)
+    try:
+        PassPipeline(passes, callback).apply(context, result)
+    except (PassFailedException, VerifyException) as error:
+        raise CodesignError(f"a pass failed: {_one_line(error)}") from error
     verify(result, f"after {', '.join(pass_.name for pass_ in passes)}" if passes else "module")
     return result
 

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from codesign_numpy.buffers import Floats, KVCache
 
-QUERY_BLOCK = 128
+QUERY_BLOCK = 64
 """Queries that share one pass over their keys: keys that all of them must not see are never multiplied."""
 
 

@@ -11,12 +11,16 @@ from codesign.errors import CodesignError
 from codesign.plugins import API_VERSION
 from codesign.plugins.backend import Capabilities, LinearTrace, Support, Tokens
 from codesign.program import Program
+from codesign_dialects.encoding import FLOAT32, Encoding
 from codesign_dialects.transformer import KVCacheType, RepeatOp
 from codesign_dialects.transformer.shapes import features
 from codesign_numpy.buffers import Floats, KVCache
 from codesign_numpy.lowerings import LOWERINGS
 from codesign_numpy.parameters import Parameters
 from codesign_numpy.plan import Inputs, Plan, Trace, lower_step
+
+PROMPT_PLANS = 2
+"""Plans of whole prompts that a session keeps."""
 
 OPERATIONS = Capabilities(operations=frozenset(operation.name for operation in LOWERINGS))
 
@@ -28,6 +32,8 @@ class NumpySession:
         self._step = program.step
         type = self._step.body.block.args[-1].type
         assert isinstance(type, KVCacheType)
+        if type.encoding.data != Encoding(FLOAT32):
+            raise CodesignError(f"the KV cache stores <{type.encoding.data}>; the NumPy executor's stores float32")
         self._parameters = Parameters(program)
         self._weights: dict[object, object] = {}
         self._plans: dict[tuple[int, int], tuple[Plan, Inputs, Floats]] = {}
@@ -76,9 +82,10 @@ class NumpySession:
         return logits
 
     def _keep_plan(self, key: tuple[int, int], plan: tuple[Plan, Inputs, Floats]) -> None:
-        # Prompts come in all lengths and their buffers are large: keep the plan of single tokens and the last other
-        # one.
-        self._plans = {kept: value for kept, value in self._plans.items() if kept[0] == 1}
+        # Prompts come in all lengths and their buffers are large: beside single tokens keep the last few lengths.
+        prompts = [kept for kept in self._plans if kept[0] > 1]
+        for oldest in prompts[: len(prompts) - PROMPT_PLANS + 1]:
+            del self._plans[oldest]
         self._plans[key] = plan
 
     def _check(self, tokens: Tokens, keep: int) -> list[int]:

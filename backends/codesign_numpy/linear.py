@@ -4,6 +4,7 @@ from typing import cast
 
 import numpy as np
 
+from codesign.errors import CodesignError
 from codesign.numerics.integer_matmul import exact_chunk, integer_matmul, scale_sums
 from codesign.numerics.quantization import largest_integer
 from codesign.plugins.backend import LinearTrace
@@ -71,10 +72,15 @@ def _lower_fused(ops: list[LinearOp], plan: Plan) -> None:
         stop = start + shape_of(op.weight)[0]
         plan.values[op.result] = out[:, start:stop].reshape(plan.batch, -1, stop - start)
         start = stop
-    if ops[0].bias is not None:
-        bias_weight = weight_of(ops[0].bias, plan)
-        bias = plan.parameters.float32(bias_weight.name, bias_weight.layer)
-        plan.calls.append(lambda: np.add(out, bias, out=out))
+    _add_bias(ops[0], out, plan)
+
+
+def _add_bias(op: LinearOp, out: Floats, plan: Plan) -> None:
+    if op.bias is None:
+        return
+    weight = weight_of(op.bias, plan)
+    bias = plan.parameters.float32(weight.name, weight.layer)
+    plan.calls.append(lambda: np.add(out, bias, out=out))
 
 
 def _lower_integer(op: LinearOp, plan: Plan) -> None:
@@ -104,6 +110,7 @@ def _lower_integer(op: LinearOp, plan: Plan) -> None:
             )
 
     plan.calls.append(call)
+    _add_bias(op, flat, plan)
 
 
 def _prepared(weight: Weight, plan: Plan) -> tuple[Floats, Floats]:
@@ -111,5 +118,7 @@ def _prepared(weight: Weight, plan: Plan) -> tuple[Floats, Floats]:
     key = (weight.name, weight.layer, "integers")
     if key not in plan.weights:
         quantized = plan.parameters.quantized(weight.name, weight.layer)
+        if quantized.scales.shape[1] != 1:
+            raise CodesignError(f"@{weight.name}: an integer sum takes weights scaled per channel, not per block")
         plan.weights[key] = quantized.integers.astype(np.float32), quantized.scales[:, 0]
     return cast(tuple[Floats, Floats], plan.weights[key])

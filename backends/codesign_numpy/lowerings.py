@@ -7,6 +7,7 @@ from xdsl.dialects import arith, func, scf
 from xdsl.dialects.builtin import IntegerAttr
 from xdsl.ir import Operation, SSAValue
 
+from codesign.errors import CodesignError
 from codesign.numerics.quantization import quantize
 from codesign_dialects.formats import encoding_of
 from codesign_dialects.transformer import (
@@ -33,11 +34,18 @@ from codesign_numpy.linear import lower_linear
 from codesign_numpy.plan import Lowering, Plan, lower_end, lower_get, lower_repeat, weight_of
 
 ONE = np.float32(1)
+CACHED_VALUES = 1 << 15
+"""Values that a sequence of elementwise steps takes at a time, so that all steps find them in the cache."""
 
 
 def _constant(op: arith.ConstantOp, plan: Plan) -> None:
     assert isinstance(op.value, IntegerAttr)
     plan.values[op.result] = op.value.value.data
+
+
+def _rows(array: Floats) -> Floats:
+    """``[batch, tokens, features]`` as ``[batch · tokens, features]``, without a copy."""
+    return array.reshape(-1, array.shape[-1])
 
 
 def _values(value: SSAValue, plan: Plan) -> Floats:
@@ -61,59 +69,71 @@ def _rms_norm(op: RMSNormOp, plan: Plan) -> None:
         np.multiply(x, (ONE / np.sqrt(mean + epsilon))[..., None], out=out)
         np.multiply(out, weight, out=out)
 
-    plan.calls.append(call)
+    def call_on_one() -> None:
+        mean = np.dot(single, single) / count
+        np.multiply(single, ONE / np.sqrt(mean + epsilon), out=single_out)
+        np.multiply(single_out, weight, out=single_out)
+
+    # One token a step is most of a generation: there the general form's own cost would be a tenth of the time.
+    single, single_out = x.reshape(-1), out.reshape(-1)
+    plan.calls.append(call_on_one if single.size == x.shape[-1] else call)
 
 
-def _rotation(plan: Plan, size: int, theta: float) -> tuple[Floats, Floats]:
-    """Buffers of the cosines and sines ``[batch, tokens, 1, size / 2]`` of this step's positions, filled by one call a
-    step."""
-    if (size, theta) not in plan.rotations:
+def _rotation(plan: Plan, size: int, theta: float, pair: int) -> tuple[Floats, Floats]:
+    """Cosines, and sines with the signs of the rotation, of this step's positions; one call a step fills them.
+
+    Both broadcast with ``[batch, tokens, heads, …]``, a head's features split into pairs along the axis `pair`.
+    """
+    key = (size, theta, pair)
+    if key not in plan.rotations:
         shape = (plan.batch, plan.tokens, 1, size // 2)
-        cosine, sine = np.empty(shape, np.float32), np.empty(shape, np.float32)
+        cosine, sine = np.empty(shape, np.float32), np.empty((2, *shape), np.float32)
         frequencies = theta ** (-np.arange(0, size, 2) / size)
         offsets, past = np.arange(plan.tokens), plan.inputs.past
 
         def call() -> None:
             angles = (past[:, None] + offsets)[..., None, None] * frequencies
-            cosine[...], sine[...] = np.cos(angles), np.sin(angles)
+            cosine[...], sine[1] = np.cos(angles), np.sin(angles)
+            np.negative(sine[1], out=sine[0])
 
         plan.calls.append(call)
-        plan.rotations[size, theta] = cosine, sine
-    return plan.rotations[size, theta]
+        plan.rotations[key] = np.expand_dims(cosine, pair), np.moveaxis(sine, 0, pair)
+    return plan.rotations[key]
 
 
 def _rotary(op: RotaryOp, plan: Plan) -> None:
     x, out = plan.array(op.input), plan.buffer(op.result)
     heads = op.heads.value.data
     size = x.shape[-1] // heads
-    cosine, sine = _rotation(plan, size, op.theta.value.data)
-    split = (plan.batch, plan.tokens, heads, size)
+    halves = op.style.data == "half"
+    split = (plan.batch, plan.tokens, heads, *((2, size // 2) if halves else (size // 2, 2)))
+    pair = -2 if halves else -1
+    cosine, sine = _rotation(plan, size, op.theta.value.data, pair)
     x, out = x.reshape(split), out.reshape(split)
-    half = op.style.data == "half"
-    pair = (slice(0, size // 2), slice(size // 2, size)) if half else (slice(0, size, 2), slice(1, size, 2))
-    (x1, x2), (out1, out2) = ((array[..., pair[0]], array[..., pair[1]]) for array in (x, out))
-    scratch = plan.scratch(op, x1.shape)
+    swapped, scratch = np.flip(x, pair), plan.scratch(op, split)
 
     def call() -> None:
-        np.multiply(x1, cosine, out=out1)
-        np.multiply(x2, sine, out=scratch)
-        np.subtract(out1, scratch, out=out1)
-        np.multiply(x2, cosine, out=out2)
-        np.multiply(x1, sine, out=scratch)
-        np.add(out2, scratch, out=out2)
+        np.multiply(x, cosine, out=out)
+        np.multiply(swapped, sine, out=scratch)
+        np.add(out, scratch, out=out)
 
     plan.calls.append(call)
 
 
 def _gate(op: GateOp, plan: Plan) -> None:
-    gate, up, out = plan.array(op.gate), plan.array(op.up), plan.buffer(op.result)
+    if op.activation.data != "silu":
+        raise CodesignError(f"{op.name}: the NumPy executor computes silu, not {op.activation.data}")
+    gate, up, out = (_rows(array) for array in (plan.array(op.gate), plan.array(op.up), plan.buffer(op.result)))
+    block = max(1, CACHED_VALUES // out.shape[1])
 
     def call() -> None:
-        np.negative(gate, out=out)
-        np.exp(out, out=out)
-        np.add(out, ONE, out=out)
-        np.divide(gate, out, out=out)
-        np.multiply(out, up, out=out)
+        for first in range(0, len(out), block):
+            rows = slice(first, first + block)
+            result = np.negative(gate[rows], out=out[rows])
+            np.exp(result, out=result)
+            np.add(result, ONE, out=result)
+            np.divide(gate[rows], result, out=result)
+            np.multiply(result, up[rows], out=result)
 
     plan.calls.append(call)
 
@@ -125,6 +145,8 @@ def _add(op: AddOp, plan: Plan) -> None:
 
 def _quantize(op: QuantizeOp, plan: Plan) -> None:
     x, encoding = plan.array(op.input), encoding_of(op.result.type)
+    if encoding.block is not None:
+        raise CodesignError(f"{op.name}: the NumPy executor scales activations per channel, not as <{encoding}>")
     integers = Integers(plan.buffer(op.result), np.empty((*x.shape[:-1], 1), np.float32))
     plan.values[op.result] = integers
 

@@ -34,6 +34,9 @@ CAPABILITIES = Capabilities(
     operations=frozenset({"transformer.linear"}), formats=frozenset({"int8"}), units=frozenset(UNITS)
 )
 
+CONTROL = ("scheduler", "sram", "sram_banked")
+"""Library modules of every chip, beside those of its units."""
+
 MAX_CYCLES = 1 << 30
 """Where the testbench gives a chip up as hung."""
 
@@ -140,7 +143,8 @@ def _contents(program: Program, chip: Chip, shape: ChipShape, images: Images, wo
         "BytesPerCycle": shape.machine.rate,
         "MaxCycles": MAX_CYCLES,
     }
-    rtl = {f"rtl/{path.name}": path.read_text() for path in library_files("rtl")}
+    modules = {*CONTROL, *(module for unit in shape.units for module in unit.rtl)}
+    rtl = {f"rtl/{path.name}": path.read_text() for path in library_files("rtl") if path.stem in modules}
     rtl["rtl/chip.sv"] = print_module(top, header(chip, "The chip: scheduler, DMA, matmul unit and their memories."))
     bench = {f"tb/{path.name}": path.read_text() for path in library_files("testbench")}
     packages = {

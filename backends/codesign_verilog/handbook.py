@@ -36,7 +36,8 @@ cd "$(dirname "$0")"
 mkdir -p build
 case "${1:-iverilog}" in
   verilator)
-    verilator --binary --timing --threads 1 -O3 --top-module tb --Mdir build/script -o tb -f filelist.f
+    verilator --binary --timing --threads 1 -O3 -CFLAGS -std=c++20 \\
+      --top-module tb --Mdir build/script -o tb -f filelist.f
     run="$PWD/build/script/tb" ;;
   iverilog)
     iverilog -g2012 -s tb -o build/tb.vvp -f filelist.f

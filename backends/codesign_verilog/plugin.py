@@ -1,11 +1,15 @@
 """Registers the Verilog emitter."""
 
+from typing import TYPE_CHECKING
+
 from codesign.plugins import hookimpl
-from codesign.plugins.backend import Backend
+
+if TYPE_CHECKING:
+    from codesign.plugins.backend import Backend
 
 
 @hookimpl
-def register_backends() -> list[Backend]:
+def register_backends() -> "list[Backend]":
     """The Verilog emitter."""
     from codesign_verilog.emitter import VerilogEmitter
 

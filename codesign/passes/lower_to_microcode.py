@@ -54,7 +54,9 @@ class LowerToMicrocodePass(ModulePass):
                 "run quantize{weights=int8 activations=int8} first"
             )
         writer = _Writer(machine)
-        writer.write([job for linear in integer for job in _jobs(linear, self.tokens, machine)])
+        writer.write(
+            [job for linear in integer for job in _jobs(linear, _first_reader(linear, integer), self.tokens, machine)]
+        )
         op.body.block.add_op(ProgramOp(f"layer{self.layer}", Region(writer.block)))
 
 
@@ -67,11 +69,27 @@ def _layer(module: ModuleOp, layer: int) -> FuncOp:
     raise CodesignError(f"lower-to-microcode: there is no layer {layer}")
 
 
+def _weight_name(linear: LinearOp) -> str:
+    get = linear.weight.owner
+    if not isinstance(get, GetOp):
+        raise CodesignError("lower-to-microcode: a linear operation takes its weight from transformer.get")
+    return get.parameter.string_value()
+
+
+def _first_reader(linear: LinearOp, linears: list[LinearOp]) -> str:
+    """The first operation that reads the same input: query, key and value share one copy of theirs in memory."""
+    return next(_weight_name(other) for other in linears if other.input is linear.input)
+
+
 @dataclass(frozen=True)
 class _Job:
-    """One matmul: `row_tiles` tiles of output rows from `first_row` on, `tokens` tokens from `first_token` on."""
+    """One matmul: `row_tiles` tiles of output rows from `first_row` on, `tokens` tokens from `first_token` on.
+
+    Its input is that of the linear operation `input_of`.
+    """
 
     linear: str
+    input_of: str
     slices: int
     first_row: int
     row_tiles: int
@@ -94,9 +112,7 @@ def _type(memory: str, element: Attribute, *shape: int) -> MemRefType[Attribute]
     return MemRefType(element, shape, NoneAttr(), StringAttr(memory))
 
 
-def _jobs(linear: LinearOp, tokens: int, machine: Machine) -> Iterator[_Job]:
-    get = linear.weight.owner
-    assert isinstance(get, GetOp)
+def _jobs(linear: LinearOp, input_of: str, tokens: int, machine: Machine) -> Iterator[_Job]:
     rows, inputs = shape_of(linear.weight)
     slices, row_tiles = ceil(inputs / machine.width), ceil(rows / machine.lanes)
     tile = slices * machine.lanes * machine.width
@@ -106,7 +122,7 @@ def _jobs(linear: LinearOp, tokens: int, machine: Machine) -> Iterator[_Job]:
         machine.srams["weight_scales"].nbytes // 2 // (4 * machine.lanes),
         machine.srams["results"].nbytes // 2 // (4 * machine.lanes),
     )
-    name = get.parameter.string_value()
+    name = _weight_name(linear)
     if per_job < 1:
         raise CodesignError(_too_small(name, machine, slices))
     fitting = min(
@@ -121,6 +137,7 @@ def _jobs(linear: LinearOp, tokens: int, machine: Machine) -> Iterator[_Job]:
         for first_token in range(0, tokens, fitting):
             yield _Job(
                 name,
+                input_of,
                 slices,
                 first_tile * machine.lanes,
                 min(per_job, row_tiles - first_tile),
@@ -205,18 +222,21 @@ class _Writer:
     def _memory(self, job: _Job, role: str) -> SSAValue:
         """The off-chip region of one part of a job's linear operation; jobs that share it share the region."""
         part, type = job.operands(self.machine)[role]
-        first_row = 0 if part.startswith("input") else job.first_row
+        is_input = part.startswith("input")
+        linear = job.input_of if is_input else job.linear
+        first_row = 0 if is_input else job.first_row
         first_token = 0 if part.startswith("weight") else job.first_token
-        key = (job.linear, part, first_row, first_token)
+        key = (linear, part, first_row, first_token)
         if key not in self.stored:
             region = RegionOp(
                 self.used,
                 _type(MEMORY, type.element_type, *type.get_shape()),
-                linear=job.linear,
+                linear=linear,
                 part=part,
                 first_row=first_row,
                 first_token=first_token,
             )
+            region.result.name_hint = f"{linear.rpartition('.')[2]}_{part}"
             self.used += ceil(nbytes(type) / self.machine.port) * self.machine.port
             self.block.add_op(region)
             self.stored[key] = region.result

@@ -5,13 +5,13 @@ the others down, and it is never passed over in silence.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
 
-from pluggy import PluginManager
+from pluggy import HookCaller, PluginManager
 
 from codesign.errors import CodesignError, UsageError, nearest
 from codesign.plugins import API_VERSION, hooks
@@ -130,15 +130,30 @@ class Plugins:
             context.register_dialect(name, factory)
         return context
 
+    def _ask(self, hook: str) -> list[object]:
+        """Every plugin's answer, ours first; a plugin whose answer fails is broken, and does not silence the others."""
+        answers: list[object] = []
+        caller: HookCaller = getattr(self.manager.hook, hook)
+        for implementation in caller.get_hookimpls():
+            try:
+                answers.append(implementation.function())
+            except Exception as error:
+                self._blame(implementation.plugin_name, hook, error)
+        return answers
+
+    def _blame(self, name: str, hook: str, error: Exception) -> None:
+        message = f"{hook}: {type(error).__name__}: {error}"
+        self.found = [
+            replace(plugin, error=message) if plugin.name == name and plugin.error is None else plugin
+            for plugin in self.found
+        ]
+
     def _list(self, hook: str) -> list[object]:
-        answers: list[Iterable[object]] = getattr(self.manager.hook, hook)()
-        # pluggy asks the last registered first.
-        return [item for answer in reversed(answers) for item in answer]
+        return [item for answer in cast("list[Iterable[object]]", self._ask(hook)) for item in answer]
 
     def _mapping(self, hook: str, kind: str) -> dict[str, _Value]:
-        answers: list[Mapping[str, _Value]] = getattr(self.manager.hook, hook)()
         merged: dict[str, _Value] = {}
-        for answer in reversed(answers):
+        for answer in cast("list[Mapping[str, _Value]]", self._ask(hook)):
             for name, value in answer.items():
                 if name in merged:
                     raise CodesignError(f"two plugins register a {kind} named '{name}'")

@@ -38,9 +38,13 @@ def _parse_encoding(parser: AttrParser) -> Encoding:
     element = _number(parser, name)
     scale = offset = block = sparsity = None
     per_tensor = False
+    given: set[str] = set()
     while parser.parse_optional_punctuation(",") is not None:
         key = parser.parse_identifier(": scale, offset, per or sparsity")
         parser.parse_punctuation("=")
+        if key in given:
+            parser.raise_error(f"'{key}' is given twice")
+        given.add(key)
         match key:
             case "scale" | "offset":
                 with parser.in_angle_brackets():
@@ -59,6 +63,8 @@ def _parse_encoding(parser: AttrParser) -> Encoding:
                 sparsity = Sparsity(kept, group)
             case _:
                 parser.raise_error(f"unknown key '{key}' of an encoding; known: scale, offset, per, sparsity")
+    if "per" in given and scale is None and offset is None:
+        parser.raise_error("`per` says what shares a scale or an offset; this encoding has neither")
     return Encoding(element, scale, offset, block, per_tensor, sparsity)
 
 

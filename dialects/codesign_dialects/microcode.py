@@ -87,11 +87,11 @@ class RegionOp(IRDLOperation):
 
     name = "microcode.region"
 
-    offset = prop_def(IntegerAttr)
+    offset = prop_def(IntegerAttr.constr(i64))
     linear = opt_prop_def(FlatSymbolRefAttrConstr)
     part = opt_prop_def(StringAttr)
-    first_row = opt_prop_def(IntegerAttr)
-    first_token = opt_prop_def(IntegerAttr)
+    first_row = opt_prop_def(IntegerAttr.constr(i64))
+    first_token = opt_prop_def(IntegerAttr.constr(i64))
     result = result_def(MemRef)
 
     traits = traits_def(HasParent(ProgramOp))
@@ -139,15 +139,18 @@ class RegionOp(IRDLOperation):
             )
         if self.offset.value.data < 0 or any(extent < 1 for extent in self.result.type.get_shape()):
             raise VerifyException(f"{self.name}: a region has an offset of 0 or more and a static, positive shape")
+        if self.result.type.element_type not in (IntegerType(8), Float32Type()):
+            raise VerifyException(f"{self.name}: a region holds i8 or f32, got {self.result.type.element_type}")
+        held = (self.part, self.linear, self.first_row, self.first_token)
+        if any(given is None for given in held) and any(given is not None for given in held):
+            raise VerifyException(f"{self.name}: part, linear, first_row and first_token stand together or not at all")
         if self.part is not None and self.part.data not in PARTS:
             raise VerifyException(f"{self.name}: holds one of {', '.join(PARTS)}; got '{self.part.data}'")
 
 
 def nbytes(type: MemRef) -> int:
     """Bytes of a contiguous region of `type`."""
-    element = type.element_type
-    bits = element.width.data if isa(element, IntegerType) else 32
-    return type.element_count() * bits // 8
+    return type.element_count() * (1 if type.element_type == IntegerType(8) else 4)
 
 
 def region_of(value: SSAValue) -> RegionOp:

@@ -22,7 +22,7 @@ SHAPES = st.builds(
         "tied": tied,
     },
     st.integers(2, 40),
-    st.integers(1, 24),
+    st.integers(8, 24),
     st.integers(1, 3),
     st.integers(1, 3),
     st.integers(1, 3),

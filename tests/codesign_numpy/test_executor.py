@@ -12,10 +12,10 @@ from codesign_dialects.encoding import plain
 from codesign_dialects.transformer import GateOp, LinearOp, QuantizeOp
 from codesign_numpy.executor import NumpyExecutor, NumpySession
 
-EXAMPLES = settings(max_examples=40, deadline=None)
+EXAMPLES = settings(max_examples=40)
 
 
-def assert_close(actual, expected, error: float = 2e-5) -> None:
+def assert_close(actual, expected, error: float = 5e-5) -> None:
     """Equal up to `error` of the largest magnitude."""
     assert actual.shape == expected.shape
     assert np.abs(actual - expected).max() <= error * max(1.0, np.abs(expected).max())
@@ -90,7 +90,7 @@ def test_interleaved_rotary_on_permuted_rows_is_half_rotary(data, make_llama, sh
     half, interleaved = (
         NumpySession(variant.program()).step([tokens], keep=len(tokens)) for variant in (llama, llama.interleaved())
     )
-    assert_close(interleaved, half, 1e-5)
+    assert_close(interleaved, half)
 
 
 def test_interleaved_rotary_is_another_function(make_llama) -> None:

@@ -15,4 +15,42 @@ package float_pkg;
   localparam logic [7:0]  MaxExponent   = 8'hFF;  // biased exponent of infinities and NaNs
   localparam int          ExponentBias  = 127;
 
+  // Division and square root find 26 bits, one after another: 24 of the result, one as a quotient may be below 1, and a
+  // guard bit. More bits a stage mean fewer stages and a slower clock.
+  localparam int BitsPerStage    = 2;
+  localparam int RecurrenceSteps = (26 + BitsPerStage - 1) / BitsPerStage;
+
+  typedef enum int {
+    Add,
+    Compare,
+    Divide,
+    Exp,
+    Max,
+    Sqrt,
+    ToInt
+  } unit_e;
+
+  // Latency of float_add, float_compare and so on.
+  function automatic int latency(unit_e unit);
+    case (unit)
+      Add:          return 4;
+      Compare, Max: return 1;
+      Divide:       return RecurrenceSteps + 3;
+      Exp:          return 5 * FloatMultiplyLatency + 4 * latency(Add) + latency(ToInt) + IntToFloatLatency + 2;
+      Sqrt:         return RecurrenceSteps + 2;
+      ToInt:        return 2;
+      default:      return 0;
+    endcase
+  endfunction
+
+  // Orders floats when compared as signed integers; -0 comes below +0.
+  function automatic logic [31:0] order_key(logic [31:0] value);
+    return value ^ {1'b0, {31{value[31]}}};
+  endfunction
+
+  // Of a float without its sign.
+  function automatic logic is_nan(logic [30:0] magnitude);
+    return magnitude > {MaxExponent, 23'd0};
+  endfunction
+
 endpackage

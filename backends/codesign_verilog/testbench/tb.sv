@@ -104,7 +104,7 @@ module tb;
   int                                   compared;
   int                                   mismatches;
 
-  task automatic load_images();
+  task automatic load_images;
     $readmemh("memory.hex", u_memory.beats, 0, memory_beats - 1);
     $readmemh("microcode.hex", microcode, 0, microcode_words - 1);
     $readmemh("regions.hex", regions, 0, 2 * region_count - 1);
@@ -129,13 +129,24 @@ module tb;
     compared = compared + 1;
   endtask
 
-  task automatic compare_regions();
+  task automatic compare_regions;
     compared   = 0;
     mismatches = 0;
     for (int region = 0; region < region_count; region++) begin
       for (int word = 0; word < int'(regions[2*region+1]); word++) begin
         compare_word(int'(regions[2*region]) + word);
       end
+    end
+  endtask
+
+  task automatic report;
+    if (compared == 0) begin
+      $display("codesign.error there is nothing to compare");
+    end else begin
+      $display("codesign.cycles %0d", cycles);
+      $display("codesign.compared %0d", compared);
+      $display("codesign.mismatches %0d", mismatches);
+      $display("codesign.end");
     end
   endtask
 
@@ -182,18 +193,10 @@ module tb;
     end
     if (!done) begin
       $display("codesign.timeout %0d", max_cycles);
-      $finish;
+    end else begin
+      compare_regions();
+      report();
     end
-
-    compare_regions();
-    if (compared == 0) begin
-      $display("codesign.error there is nothing to compare");
-      $finish;
-    end
-    $display("codesign.cycles %0d", cycles);
-    $display("codesign.compared %0d", compared);
-    $display("codesign.mismatches %0d", mismatches);
-    $display("codesign.end");
     $finish;
   end
 

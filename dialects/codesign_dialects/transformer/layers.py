@@ -40,6 +40,7 @@ from codesign_dialects.transformer.shapes import (
     verify_shape,
     with_encoding,
     with_features,
+    written,
 )
 
 ACTIVATIONS = ("silu", "gelu", "gelu_tanh", "relu")
@@ -69,7 +70,7 @@ class EmbeddingOp(IRDLOperation):
         if len(tokens) != 2 or len(table) != 2:
             raise VerifyException(
                 f"{self.name}: tokens are [batch, tokens] and the table is [vocabulary, features], "
-                f"got {list(tokens)} and {list(table)}"
+                f"got {written(tokens)} and {written(table)}"
             )
         verify_shape(self, "the result", self.result, (*tokens, table[1]))
 
@@ -107,7 +108,7 @@ class LinearOp(IRDLOperation):
     def verify_(self) -> None:
         weight = shape_of(self.weight)
         if len(weight) != 2:
-            raise VerifyException(f"{self.name}: the weight is [out, in], got {list(weight)}")
+            raise VerifyException(f"{self.name}: the weight is [out, in], got {written(weight)}")
         verify_activation(self, "the input", self.input, weight[1])
         verify_activation(self, "the result", self.result, weight[0])
         if self.bias is not None:

@@ -37,7 +37,7 @@ from xdsl.utils.exceptions import VerifyException
 
 from codesign_dialects.formats import encoding_of
 from codesign_dialects.transformer.kv_cache import KVCacheType, verify_linear
-from codesign_dialects.transformer.shapes import Tensor
+from codesign_dialects.transformer.shapes import Tensor, written
 
 index = IndexType()
 
@@ -93,7 +93,7 @@ class ParameterOp(IRDLOperation):
     def verify_(self) -> None:
         shape = self.type.get_shape()
         if any(extent <= 0 for extent in shape):
-            raise VerifyException(f"a parameter has a static, positive shape, got {shape}")
+            raise VerifyException(f"a parameter has a static, positive shape, got {written(shape)}")
         if self.stacked and len(shape) < 2:
             raise VerifyException(f"a stacked parameter has a leading layer dimension, got shape {shape}")
         if self.derivation is not None and self.derivation.data not in DERIVATIONS:

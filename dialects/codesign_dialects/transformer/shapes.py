@@ -1,11 +1,11 @@
 """Types of values, as the verifiers ask for them."""
 
-from typing import TypeAlias
+from collections.abc import Sequence
+from typing import TypeAlias, cast
 
 from xdsl.dialects.builtin import DYNAMIC_INDEX, TensorType
 from xdsl.ir import Attribute, Operation, SSAValue
 from xdsl.utils.exceptions import VerifyException
-from xdsl.utils.hints import isa
 
 from codesign_dialects.encoding import Encoding
 from codesign_dialects.formats import EncodingAttr
@@ -15,8 +15,9 @@ Tensor: TypeAlias = TensorType[Attribute]
 
 def tensor_of(value: SSAValue) -> Tensor:
     """The type of a value that is a tensor."""
-    assert isa(value.type, Tensor), f"expected a tensor, got {value.type}"
-    return value.type
+    # A plain class test: `isa` looks into the type's parameters, which is slow and verified elsewhere.
+    assert isinstance(value.type, TensorType), f"expected a tensor, got {value.type}"
+    return cast(Tensor, value.type)
 
 
 def shape_of(value: SSAValue) -> tuple[int, ...]:
@@ -39,6 +40,11 @@ def with_encoding(type: Tensor, encoding: Encoding | None) -> Tensor:
     return TensorType(type.element_type, type.get_shape(), *([] if encoding is None else [EncodingAttr(encoding)]))
 
 
+def written(shape: Sequence[int]) -> str:
+    """A shape as messages show it, ``[?, ?, 8]``."""
+    return f"[{', '.join('?' if extent == DYNAMIC_INDEX else str(extent) for extent in shape)}]"
+
+
 def verify_activation(op: Operation, name: str, value: SSAValue, extent: int | None = None) -> None:
     """Verify that `value` is ``[batch, tokens, features]``, with `extent` features when given."""
     shape = shape_of(value)
@@ -53,7 +59,7 @@ def verify_activation(op: Operation, name: str, value: SSAValue, extent: int | N
 def verify_shape(op: Operation, name: str, value: SSAValue, shape: tuple[int, ...]) -> None:
     """Verify the exact shape of `value`."""
     if shape_of(value) != shape:
-        raise VerifyException(f"{op.name}: {name} must have shape {list(shape)}, got {list(shape_of(value))}")
+        raise VerifyException(f"{op.name}: {name} must have shape {written(shape)}, got {written(shape_of(value))}")
 
 
 def verify_per_sequence(op: Operation, name: str, value: SSAValue) -> None:

@@ -3,7 +3,7 @@
 // RUN: xdsl-opt --print-op-generic %s | filecheck %s --check-prefix=GENERIC
 
 %0 = "test.op"() : () -> tensor<4x64xf32, #formats.encoding<int8, scale = <float32>, per = channel>>
-%1 = "test.op"() : () -> tensor<4x64xf32, #formats.encoding<int4, scale = <float16>, per = 32>>
+%1 = "test.op"() : () -> tensor<4x64xf32, #formats.encoding<int4, scale = <float16>, per = 64>>
 %2 = "test.op"() : () -> tensor<4x64xf32, #formats.encoding<int8, scale = <float32>, per = tensor>>
 %3 = "test.op"() : () -> tensor<4x64xf32, #formats.encoding<uint4, scale = <float16>, offset = <float16>, per = 16>>
 %4 = "test.op"() : () -> tensor<4x64xf32, #formats.encoding<uint4, scale = <uint6, scale = <float16>, per = 4>, offset = <uint6, scale = <float16>, per = 4>, per = 16>>
@@ -18,7 +18,7 @@
 %12 = "test.op"() : () -> tensor<4x64xf32, #formats.encoding<int8, scale = <float16>, per = 32>>
 
 // CHECK:         %0 = "test.op"() : () -> tensor<4x64xf32, #formats.encoding<int8, scale = <float32>, per = channel>>
-// CHECK-NEXT:    %1 = "test.op"() : () -> tensor<4x64xf32, #formats.encoding<int4, scale = <float16>, per = 32>>
+// CHECK-NEXT:    %1 = "test.op"() : () -> tensor<4x64xf32, #formats.encoding<int4, scale = <float16>, per = 64>>
 // CHECK-NEXT:    %2 = "test.op"() : () -> tensor<4x64xf32, #formats.encoding<int8, scale = <float32>, per = tensor>>
 // CHECK-NEXT:    %3 = "test.op"() : () -> tensor<4x64xf32, #formats.encoding<uint4, scale = <float16>, offset = <float16>, per = 16>>
 // CHECK-NEXT:    %4 = "test.op"() : () -> tensor<4x64xf32, #formats.encoding<uint4, scale = <uint6, scale = <float16>, per = 4>, offset = <uint6, scale = <float16>, per = 4>, per = 16>>

@@ -37,6 +37,6 @@ microcode.program @empty {
 // CHECK-NEXT:    }
 
 // GENERIC: "microcode.program"() <{sym_name = "layer0"}> ({
-// GENERIC: %out = "microcode.region"() <{offset = 8192 : i64, linear = @layers.query, part = "result", first_row = 8 : i64, first_token = 2 : i64}> : () -> memref<2x8xf32, "memory">
+// GENERIC: %out = "microcode.region"() <{offset = 8192 : i64, part = "result", linear = @layers.query, first_row = 8 : i64, first_token = 2 : i64}> : () -> memref<2x8xf32, "memory">
 // GENERIC: "microcode.copy"(%r, %out) <{wait = ["matmul"]}> : (memref<2x8xf32, "results">, memref<2x8xf32, "memory">) -> ()
 // GENERIC: "microcode.halt"() : () -> ()

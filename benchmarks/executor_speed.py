@@ -1,0 +1,118 @@
+"""SmolLM2-135M on one thread: the NumPy executor against `transformers` eager float32, side by side in one run.
+
+    make bench
+
+Rounds alternate between the two, so that whatever else the machine does meets both alike; seconds are those of the
+processor, which on one thread are the clock's when nothing else runs. Figures are the medians of the rounds; the
+ratios are what counts. Written as JSON with --json.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[variable] = "1"
+
+import numpy as np
+import torch
+from transformers import AutoModelForCausalLM
+
+import codesign
+from codesign.plugins.backend import Executor
+from codesign.plugins.manager import plugins
+
+
+def timed(work: Callable[[], None]) -> float:
+    start = time.process_time()
+    work()
+    return time.process_time() - start
+
+
+class Ours:
+    """The executor."""
+
+    def __init__(self, folder: Path, context: int):
+        self.session = plugins().backend(Executor).session(codesign.load_model(folder), context=context)
+
+    def prefill(self, prompt: list[int]) -> int:
+        self.session.reset()
+        return int(np.argmax(self.session.step([prompt])[0, -1]))
+
+    def decode(self, token: int, count: int) -> None:
+        for _ in range(count):
+            token = int(np.argmax(self.session.step([[token]])[0, -1]))
+
+
+class Theirs:
+    """`transformers`, eager attention, its own KV cache, logits of the last token alone."""
+
+    def __init__(self, folder: Path):
+        torch.set_num_threads(1)
+        torch.set_grad_enabled(False)
+        self.model = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=torch.float32, attn_implementation="eager", local_files_only=True
+        ).eval()
+
+    def _step(self, tokens: list[int], past: object) -> int:
+        output = self.model(torch.tensor([tokens]), past_key_values=past, use_cache=True, logits_to_keep=1)
+        self.past = output.past_key_values
+        return int(output.logits[0, -1].argmax())
+
+    def prefill(self, prompt: list[int]) -> int:
+        return self._step(prompt, None)
+
+    def decode(self, token: int, count: int) -> None:
+        for _ in range(count):
+            token = self._step([token], self.past)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="SmolLM2-135M as a Hugging Face folder")
+    parser.add_argument("--prompt", type=int, default=256, help="prompt tokens")
+    parser.add_argument("--tokens", type=int, default=32, help="tokens decoded after a prompt of 32")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    prompt = np.random.default_rng(0).integers(0, 49152, options.prompt).tolist()
+    sides = {
+        "codesign": Ours(options.folder, options.prompt + options.tokens + 64),
+        "transformers": Theirs(options.folder),
+    }
+    seconds: dict[str, dict[str, list[float]]] = {name: {"decode": [], "prefill": []} for name in sides}
+    for _ in range(options.rounds + 1):
+        for name, side in sides.items():
+            seconds[name]["prefill"].append(timed(lambda side=side: side.prefill(prompt)))
+            first = side.prefill(prompt[:32])
+            seconds[name]["decode"].append(timed(lambda side=side, first=first: side.decode(first, options.tokens)))
+    # The first round warms caches and is dropped.
+    rates = {
+        name: {
+            "decode": options.tokens / statistics.median(times["decode"][1:]),
+            "prefill": options.prompt / statistics.median(times["prefill"][1:]),
+        }
+        for name, times in seconds.items()
+    }
+    ratios = {
+        kind: statistics.median(
+            theirs / ours
+            for ours, theirs in zip(seconds["codesign"][kind][1:], seconds["transformers"][kind][1:], strict=True)
+        )
+        for kind in ("decode", "prefill")
+    }
+    if options.json:
+        print(json.dumps({"tokens_per_second": rates, "ratio": ratios}))
+        return
+    print(f"{'tokens/s':>14} {'decode':>8} {'prefill':>8}")
+    for name, rate in rates.items():
+        print(f"{name:>14} {rate['decode']:8.1f} {rate['prefill']:8.1f}")
+    print(f"{'ratio':>14} {ratios['decode']:8.2f} {ratios['prefill']:8.2f}   (wanted: 1.5 and 1.0)")
+
+
+if __name__ == "__main__":
+    main()

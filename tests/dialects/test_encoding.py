@@ -1,0 +1,136 @@
+"""Encodings: sizes against those of the stored formats, and the text of any encoding."""
+
+from math import ceil, prod
+
+import pytest
+from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
+from hypothesis import given
+from hypothesis import strategies as st
+from xdsl.context import Context
+from xdsl.dialects.builtin import Builtin, TensorType, f32
+from xdsl.parser import Parser
+from xdsl.utils.exceptions import ParseError
+
+from codesign.numerics.block_formats import FORMATS
+from codesign_dialects.encoding import (
+    ENCODINGS,
+    FLOAT32,
+    INT32,
+    NUMBER_FORMATS,
+    Encoding,
+    Sparsity,
+    number_format,
+    plain,
+)
+from codesign_dialects.formats import EncodingAttr, Formats, encoding_of
+
+GGUF = [name for name in ENCODINGS if name in FORMATS]
+names = st.sampled_from([*NUMBER_FORMATS]) | st.builds("{}{}".format, st.sampled_from(["int", "uint"]), st.integers(1, 64))
+numbers = names.map(number_format)
+sparsities = st.none() | st.integers(1, 16).flatmap(lambda group: st.builds(Sparsity, st.integers(1, group), st.just(group)))
+
+
+@st.composite
+def encodings(draw: st.DrawFn, depth: int = 2) -> Encoding:
+    """Any encoding that can be written: what shares a scale is said only where there is a scale or an offset."""
+    companion = st.none() | encodings(depth - 1) if depth else st.none()
+    scale, offset = draw(companion), draw(companion)
+    block, per_tensor = None, False
+    if scale is not None or offset is not None:
+        block = draw(st.none() | st.integers(1, 4096))
+        per_tensor = block is None and draw(st.booleans())
+    return Encoding(draw(numbers), scale, offset, block, per_tensor, draw(sparsities))
+
+
+def parse(text: str) -> object:
+    context = Context()
+    context.load_dialect(Builtin)
+    context.load_dialect(Formats)
+    return Parser(context, text).parse_attribute()
+
+
+@given(encodings())
+def test_the_text_of_an_encoding_is_read_back(encoding: Encoding) -> None:
+    attribute = EncodingAttr(encoding)
+    assert parse(str(attribute)) == attribute
+    assert parse(f"#formats.encoding<{encoding.structure()}>") == attribute, "spelled out, a name is the same encoding"
+    tensor = TensorType(f32, [4, 64], attribute)
+    assert encoding_of(parse(str(tensor))) == encoding  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ENCODINGS)
+def test_a_name_is_what_its_encoding_prints_as(name: str) -> None:
+    assert str(ENCODINGS[name]) == name
+
+
+def test_every_stored_block_format_has_an_encoding() -> None:
+    assert set(GGUF) == {name for name, stored in FORMATS.items() if stored.values > 1}
+
+
+@pytest.mark.parametrize("name", GGUF)
+@given(rows=st.integers(1, 5), blocks=st.integers(1, 5))
+def test_sizes_are_those_of_the_stored_format_and_of_ggml(name: str, rows: int, blocks: int) -> None:
+    values, nbytes = GGML_QUANT_SIZES[GGMLQuantizationType[name.upper()]]
+    shape = (rows, blocks * values)
+    assert ENCODINGS[name].nbytes(shape) == FORMATS[name].stored_nbytes(shape) == rows * blocks * nbytes
+
+
+@pytest.mark.parametrize("name", [name for name in FORMATS if FORMATS[name].values == 1])
+def test_plain_sizes_are_those_of_the_stored_format(name: str) -> None:
+    if name in ("bool", "float64"):
+        with pytest.raises(KeyError):
+            number_format(name)
+        return
+    assert plain(name).nbytes((3, 5)) == FORMATS[name].stored_nbytes((3, 5))
+
+
+@given(
+    number=numbers,
+    scale=numbers,
+    shape=st.lists(st.integers(1, 40), min_size=1, max_size=3).map(tuple),
+    block=st.integers(1, 50),
+    sparsity=sparsities,
+)
+def test_bits_are_counted_block_by_block(number, scale, shape, block, sparsity) -> None:
+    """Against a count that walks the rows; a last, shorter block has a scale like the others."""
+    rows = prod(shape[:-1])
+    values = prod(shape)
+    stored = values if sparsity is None else ceil(values * sparsity.kept / sparsity.group)
+    index = 0 if sparsity is None else (sparsity.group - 1).bit_length()
+    payload = stored * (number.bits + index)
+    assert Encoding(number, sparsity=sparsity).bits(shape) == payload
+    scales = sum(len(range(0, shape[-1], block)) for _ in range(rows))
+    assert Encoding(number, Encoding(scale), block=block, sparsity=sparsity).bits(shape) == payload + scales * scale.bits
+    assert Encoding(number, Encoding(scale), sparsity=sparsity).bits(shape) == payload + rows * scale.bits
+    assert Encoding(number, Encoding(scale), per_tensor=True, sparsity=sparsity).bits(shape) == payload + scale.bits
+    both = Encoding(number, Encoding(scale), Encoding(scale), block)
+    assert both.bits(shape) == values * number.bits + 2 * scales * scale.bits
+
+
+@pytest.mark.parametrize(
+    ("name", "bits"), [("fp8_e4m3", 8), ("fp6_e2m3", 6), ("fp4_e2m1", 4), ("bfloat16", 16), ("e8m0", 8), ("int5", 5)]
+)
+def test_bits_of_a_number(name: str, bits: int) -> None:
+    assert number_format(name).bits == bits
+
+
+@pytest.mark.parametrize("name", ["int0", "int65", "uint", "int08", "float8", "INT8", ""])
+def test_an_unknown_number_format(name: str) -> None:
+    with pytest.raises(KeyError):
+        number_format(name)
+
+
+def test_products_are_summed_in() -> None:
+    assert number_format("int4").accumulator == number_format("ternary").accumulator == INT32
+    assert number_format("fp8_e5m2").accumulator == number_format("bfloat16").accumulator == FLOAT32
+
+
+def test_a_type_without_encoding_stores_float32() -> None:
+    assert encoding_of(TensorType(f32, [2])) == Encoding(FLOAT32)
+
+
+@given(encodings(), st.data())
+def test_a_cut_text_is_refused_not_misread(encoding: Encoding, data: st.DataObject) -> None:
+    text = str(EncodingAttr(encoding))
+    with pytest.raises(ParseError):
+        parse(text[: data.draw(st.integers(0, len(text) - 1))])
