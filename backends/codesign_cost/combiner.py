@@ -11,7 +11,7 @@ from codesign.workload import Workload
 from codesign_cost.area import chip_area
 from codesign_cost.demand import Array, Demand
 from codesign_cost.energy import LAW as ENERGY
-from codesign_cost.energy import idle_power, usage_energy
+from codesign_cost.energy import EnergyRates, idle_power
 from codesign_cost.errors import DoesNotFitError
 from codesign_cost.laws import Law, law_of
 from codesign_cost.machine import Machine
@@ -144,7 +144,7 @@ def _kv_bytes(program: Program, workload: Workload, chips: int) -> int:
 
 
 def _phase(demand: Demand, machine: Machine, law: Law, steps: int) -> _Phase:
-    values = law.values(machine)
+    values, rates = law.values(machine), EnergyRates.of(machine)
     phase = _Phase()
     for item in demand.items:
         usage = law.usage(item, machine, values)
@@ -163,7 +163,7 @@ def _phase(demand: Demand, machine: Machine, law: Law, steps: int) -> _Phase:
             phase.by_cause[cause] += total(seconds)
         phase.seconds += total(usage.seconds)
         phase.by_operation[item.name] = phase.by_operation.get(item.name, 0.0) + total(usage.seconds)
-        for cause, joules in usage_energy(usage, machine).items():
+        for cause, joules in rates.joules(usage).items():
             phase.joules[cause] = phase.joules.get(cause, 0.0) + total(joules)
     return phase
 

@@ -1,6 +1,8 @@
 """Energy: joules of what an operation computes and moves, and of what leaks or idles while time passes."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
 
 from codesign_cost.area import chip_area
 from codesign_cost.demand import Array
@@ -20,6 +22,7 @@ COEFFICIENTS: Mapping[str, Coefficient] = {
 _SRAM_SIZES = {"8KiB": 2**13, "32KiB": 2**15, "1MiB": 2**20}
 
 
+@cache
 def mac_energy(number: NumberFormat, process: float) -> float:
     """Joules of a multiply-accumulate: a multiplier grows with the square of its significand, sums are 32 bits wide."""
     if number.kind == "float":
@@ -50,18 +53,36 @@ def memory_energy_per_byte(machine: Machine) -> float:
     return max((8 * constant(f"dram_per_bit_{kind}") * PICOJOULE for kind in kinds), default=0.0)
 
 
-def usage_energy(usage: Usage, machine: Machine) -> dict[str, Array | float]:
-    """Joules of one run on one chip, by cause; arrays where the usage has arrays."""
-    process = machine.design.process
-    switching = coefficients(machine)["switching"]
-    vector = mac_energy(number_format("float32"), process)
-    compute = usage.macs * mac_energy(number_format(usage.number_format), process) + usage.vector_operations * vector
-    return {
-        "compute": switching * compute,
-        "sram": switching * usage.sram_bytes * sram_energy_per_byte(machine),
-        "memory": switching * usage.memory_bytes * memory_energy_per_byte(machine),
-        "link": switching * usage.link_bytes * 8 * constant("link_per_bit") * PICOJOULE,
-    }
+@dataclass(frozen=True)
+class EnergyRates:
+    """Joules on one chip of a machine: a byte of SRAM, of memory and over a link, all times what `switching` adds."""
+
+    process: float
+    switching: float
+    sram: float
+    memory: float
+    link: float
+
+    @classmethod
+    def of(cls, machine: Machine) -> "EnergyRates":
+        """The rates of a machine, as its technology and its calibration give them."""
+        return cls(
+            process=machine.design.process,
+            switching=coefficients(machine)["switching"],
+            sram=sram_energy_per_byte(machine),
+            memory=memory_energy_per_byte(machine),
+            link=8 * constant("link_per_bit") * PICOJOULE,
+        )
+
+    def joules(self, usage: Usage) -> dict[str, Array | float]:
+        """Joules of one run on one chip, by cause; arrays where the usage has arrays."""
+        mac, vector = (mac_energy(number_format(name), self.process) for name in (usage.number_format, "float32"))
+        return {
+            "compute": self.switching * (usage.macs * mac + usage.vector_operations * vector),
+            "sram": self.switching * usage.sram_bytes * self.sram,
+            "memory": self.switching * usage.memory_bytes * self.memory,
+            "link": self.switching * usage.link_bytes * self.link,
+        }
 
 
 def idle_power(machine: Machine) -> float:

@@ -42,7 +42,7 @@ class Machine:
         names = ", ".join(f"@{part.name}" for _, part in found) or "none"
         raise CostError(f"chip @{self.design.name}: expected one kind of {kind.__name__.lower()} unit, found {names}")
 
-    @property
+    @cached_property
     def cores(self) -> int:
         """Cores of the chip."""
         return sum(core.count for core in self.design.all(Core))
@@ -77,7 +77,7 @@ class Machine:
             raise CostError(f"chip @{self.design.name}: it has no vector unit, which norms and activations need")
         return rate
 
-    @property
+    @cached_property
     def on_chip(self) -> bool:
         """Whether SRAM is all the memory there is."""
         return not self.design.all(Memory)

@@ -3,32 +3,29 @@
 The file is committed like the rest of the library. ``python -m codesign_verilog.exponential_package`` writes it anew.
 """
 
-import numpy as np
-
 from codesign.numerics.functions import EXPONENTIAL_HIGHEST, EXPONENTIAL_LOWEST
-from codesign.numerics.tables import LINEAR, POWERS, QUADRATIC, STEP_HIGH, STEP_LOW, STEPS_PER_UNIT
+from codesign.numerics.tables import LINEAR, LOG_2_E, POWERS, QUADRATIC
 from codesign_verilog.folder import LIBRARY
 
 PATH = LIBRARY / "rtl" / "exp_pkg.sv"
 
 CONSTANTS = {
-    "StepsPerUnit": (STEPS_PER_UNIT, "64 / ln 2"),
-    "StepHigh": (STEP_HIGH, "ln 2 / 64 to 10 significant bits"),
-    "StepLow": (STEP_LOW, "what StepHigh lacks"),
-    "Linear": (LINEAR, "1 + (ln 2 / 128)^2 / 8"),
-    "Quadratic": (QUADRATIC, "1 / 2"),
-    "Lowest": (EXPONENTIAL_LOWEST, "at and below it the result is +0"),
-    "Highest": (EXPONENTIAL_HIGHEST, "at and above it the result is infinite"),
+    "Lowest": (EXPONENTIAL_LOWEST.view("u4"), "-104 as binary32: at and below it the result is +0"),
+    "Highest": (EXPONENTIAL_HIGHEST.view("u4"), "89 as binary32: at and above it the result is infinite"),
+    "Log2E": (LOG_2_E, "log2(e), 35 fraction bits"),
+    "Linear": (LINEAR, "of the quadratic, 28 fraction bits"),
+    "Quadratic": (QUADRATIC, "of the quadratic, 28 fraction bits"),
 }
 
 
 def exponential_package() -> str:
     """The text of ``exp_pkg.sv``."""
-    *all_but_last, last = (f"{name:<12} = {_word(value)}" for name, (value, _) in CONSTANTS.items())
-    words = [*(f"{word}," for word in all_but_last), f"{last} "]
-    meanings = (meaning for _, meaning in CONSTANTS.values())
-    constants = "\n".join(f"    {word}  // {meaning}" for word, meaning in zip(words, meanings, strict=True))
-    rows = "\n".join(f"      6'd{index}: return {_word(power)};" for index, power in enumerate(POWERS))
+    last = len(CONSTANTS) - 1
+    constants = "\n".join(
+        f"    {name:<9} = 36'h{int(value):09X}{',' if index < last else ' '}  // {meaning}"
+        for index, (name, (value, meaning)) in enumerate(CONSTANTS.items())
+    )
+    rows = "\n".join(f"      6'd{index}: return 31'h{power:08X};" for index, power in enumerate(POWERS.tolist()))
     return f"""\
 // Copyright the Codesign authors.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -38,13 +35,13 @@ def exponential_package() -> str:
 
 package exp_pkg;
 
-  typedef enum logic [31:0] {{
+  typedef enum logic [35:0] {{
 {constants}
   }} constant_e;
 
-  // 2^(index / 64).
-  function automatic logic [31:0] power(logic [5:0] index);
-    case (index)
+  // 2^(step / 64), 30 fraction bits.
+  function automatic logic [30:0] power(logic [5:0] step);
+    case (step)
 {rows}
       default: return '0;
     endcase
@@ -52,11 +49,6 @@ package exp_pkg;
 
 endpackage
 """
-
-
-def _word(value: np.float32) -> str:
-    bits = f"{int(value.view(np.uint32)):08X}"
-    return f"32'h{bits[:4]}_{bits[4:]}"
 
 
 if __name__ == "__main__":

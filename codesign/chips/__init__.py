@@ -7,7 +7,6 @@ from pathlib import Path
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import Builtin, DictionaryAttr, IntegerAttr, ModuleOp, StringAttr, SymbolRefAttr
-from xdsl.parser import Parser
 from xdsl.utils.exceptions import ParseError, VerifyException
 
 from codesign.errors import CodesignError, nearest
@@ -15,6 +14,7 @@ from codesign.program import TARGET
 from codesign_dialects.chip import Chip as ChipDialect
 from codesign_dialects.chip import Design, DesignOp, ParameterError, PartOp, SystemOp
 from codesign_dialects.chip.parameter import to_attribute
+from codesign_dialects.text import parse_text
 
 LIBRARY: Mapping[str, Path] = {path.stem: path for path in sorted(Path(__file__).parent.glob("*.mlir"))}
 """The chips that come with Codesign, by name."""
@@ -173,7 +173,7 @@ def parse_chip(text: str, origin: str = "chip") -> Chip:
     context.load_dialect(Builtin)
     context.load_dialect(ChipDialect)
     try:
-        module = Parser(context, text, origin).parse_module()
+        module = parse_text(text, origin, context)
     except ParseError as error:
         raise ChipError(f"{error.span.get_location()}: {error.msg}") from None
     except VerifyException as error:

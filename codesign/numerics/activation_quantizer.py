@@ -11,9 +11,9 @@ LIMIT = np.float32(127)
 def quantize_rows(values: Floats) -> Quantized:
     """Quantize ``[…, n]`` to int8, a scale per row ``[…, 1]``; see "Quantizing activations" in docs/arithmetic.md.
 
-    With m the row's largest magnitude: ``scale = m / 127``, ``integer = round(value · (127 / m))``. A row whose ``127 / m`` is infinite
-    (m below 3.74e-37, zero included) has scale 1 and integers 0. A row that holds an infinity or a NaN has a scale that is
-    infinite or NaN and integers 0, so that it dequantizes to NaN.
+    With m the row's largest magnitude: ``scale = m / 127``, ``integer = round(value · (127 / m))``. A row whose
+    ``127 / m`` is infinite (m below 3.74e-37, zero included) has scale 1 and integers 0. A row that holds an infinity
+    or a NaN has a scale that is infinite or NaN and integers 0, so that it dequantizes to NaN.
     """
     largest = row_maxima(np.abs(values))[..., None]
     inverse = divide(LIMIT, largest)

@@ -1,7 +1,8 @@
 """IEEE binary32 as a chip computes it: see docs/arithmetic.md, which this file follows word for word.
 
-Arrays are float32 of any shapes that broadcast, unless stated. Every result is rounded to nearest, ties to even; subnormals are kept;
-a NaN that comes out is the canonical one. Comparison is NumPy's: `<`, `<=` and `==` are false for NaN, and −0 equals +0.
+Operands are float32 of any shapes that broadcast, unless stated. Every result is rounded to nearest, ties to even;
+subnormals are kept; a NaN that comes out is the canonical one. Comparison is NumPy's: `<`, `<=` and `==` are false for
+NaN, and −0 equals +0.
 """
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from codesign.errors import CodesignError
 
 Floats = NDArray[np.float32]
+Operand = Floats | np.float32
 Integers = NDArray[np.int32]
 
 NAN = np.uint32(0x7FC00000).view(np.float32)
@@ -18,25 +20,25 @@ NAN = np.uint32(0x7FC00000).view(np.float32)
 _ignore_exceptions = np.errstate(all="ignore")
 
 
-def canonical(values: Floats) -> Floats:
+def canonical(values: Operand) -> Floats:
     """Return `values` with every NaN made the canonical one."""
     return np.where(np.isnan(values), NAN, values)
 
 
 @_ignore_exceptions
-def add(left: Floats, right: Floats) -> Floats:
+def add(left: Operand, right: Operand) -> Floats:
     """``left + right``. A difference is the sum with the sign of `right` flipped."""
     return canonical(np.add(left, right, dtype=np.float32))
 
 
 @_ignore_exceptions
-def multiply(left: Floats, right: Floats) -> Floats:
+def multiply(left: Operand, right: Operand) -> Floats:
     """``left · right``."""
     return canonical(np.multiply(left, right, dtype=np.float32))
 
 
 @_ignore_exceptions
-def divide(left: Floats, right: Floats) -> Floats:
+def divide(left: Operand, right: Operand) -> Floats:
     """``left / right``; a nonzero number over zero is infinite, 0 / 0 and ∞ / ∞ are NaN."""
     return canonical(np.divide(left, right, dtype=np.float32))
 
@@ -47,7 +49,7 @@ def square_root(values: Floats) -> Floats:
     return canonical(np.sqrt(values, dtype=np.float32))
 
 
-def maximum(left: Floats, right: Floats) -> Floats:
+def maximum(left: Operand, right: Operand) -> Floats:
     """Return the greater; −0 is below +0, and NaN if either is NaN."""
     left, right = np.broadcast_arrays(left, right)
     takes_left = (left > right) | ((left == right) & np.signbit(right))
@@ -72,8 +74,8 @@ def to_integer(values: Floats, bits: int) -> Integers:
 def row_sums(values: Floats, lanes: int) -> Floats:
     """Sum ``[…, n]`` over its last axis, in the one order that a vector unit of `lanes` lanes has; ``[…]``.
 
-    A beat is `lanes` consecutive values, the last one filled up with −0. Each beat is summed by a balanced tree (neighbors first),
-    then the beats' sums are added one after another, from the first. An empty row sums to −0.
+    A beat is `lanes` consecutive values, the last one filled up with −0. Each beat is summed by a balanced tree
+    (neighbors first), then the beats' sums are added one after another, from the first. An empty row sums to −0.
 
     Raises
     ------

@@ -118,18 +118,18 @@ def _jobs(linear: LinearOp, input_of: str, tokens: int, machine: Machine) -> Ite
     tile = slices * machine.lanes * machine.width
     per_job = min(
         row_tiles,
-        machine.srams["weights"].nbytes // 2 // tile,
-        machine.srams["weight_scales"].nbytes // 2 // (4 * machine.lanes),
-        machine.srams["results"].nbytes // 2 // (4 * machine.lanes),
+        machine.half("weights") // tile,
+        machine.half("weight_scales") // (4 * machine.lanes),
+        machine.half("results") // (4 * machine.lanes),
     )
     name = _weight_name(linear)
     if per_job < 1:
         raise CodesignError(_too_small(name, machine, slices))
     fitting = min(
         machine.tokens,
-        machine.srams["activations"].nbytes // 2 // (slices * machine.width),
-        machine.srams["activation_scales"].nbytes // 2 // max(4, machine.port),
-        machine.srams["results"].nbytes // 2 // (4 * machine.lanes * per_job),
+        machine.half("activations") // (slices * machine.width),
+        machine.half("activation_scales") // 4,
+        machine.half("results") // (4 * machine.lanes * per_job),
     )
     if fitting < 1:
         raise CodesignError(_too_small(name, machine, slices))
@@ -152,14 +152,15 @@ def _too_small(name: str, machine: Machine, slices: int) -> str:
         "weights": slices * machine.lanes * machine.width,
         "weight_scales": 4 * machine.lanes,
         "activations": slices * machine.width,
-        "activation_scales": max(4, machine.port),
+        "activation_scales": 4,
         "results": 4 * machine.lanes,
     }
+    both = {role: 2 * ceil(need / machine.grain(role)) * machine.grain(role) for role, need in needed.items()}
     short = [
-        f"@{machine.srams[role].name} needs {2 * need} bytes and has {machine.srams[role].nbytes} "
-        f"(short by {2 * need - machine.srams[role].nbytes})"
-        for role, need in needed.items()
-        if 2 * need > machine.srams[role].nbytes
+        f"@{machine.srams[role].name} needs {need} bytes and has {machine.srams[role].nbytes} "
+        f"(short by {need - machine.srams[role].nbytes})"
+        for role, need in both.items()
+        if need > machine.srams[role].nbytes
     ]
     return f"lower-to-microcode: @{name}, double-buffered, does not fit: {'; '.join(short)}"
 
@@ -201,15 +202,10 @@ class _Writer:
 
     def _operands(self, job: _Job, *, half: int) -> dict[str, SSAValue]:
         regions = {
-            role: RegionOp(half * self._half(role), type) for role, (_, type) in job.operands(self.machine).items()
+            role: RegionOp(half * self.machine.half(role), type) for role, (_, type) in job.operands(self.machine).items()
         }
         self.block.add_ops(regions.values())
         return {role: region.result for role, region in regions.items()}
-
-    def _half(self, role: str) -> int:
-        """Where the second half of an SRAM begins: a multiple of its word and of the port."""
-        sram = self.machine.srams[role]
-        return sram.nbytes // 2 // max(sram.word, self.machine.port) * max(sram.word, self.machine.port)
 
     def _load(self, job: _Job, operands: dict[str, SSAValue]) -> None:
         for role, (part, _) in job.operands(self.machine).items():

@@ -51,6 +51,14 @@ class Machine:
     microcode: int
     srams: Mapping[str, SramShape]
 
+    def grain(self, role: str) -> int:
+        """Bytes in which an SRAM is shared out: whole words and whole beats of the port."""
+        return max(self.srams[role].word, self.port)
+
+    def half(self, role: str) -> int:
+        """Bytes of half an SRAM, for double buffering; also where the second half begins."""
+        return self.srams[role].nbytes // 2 // self.grain(role) * self.grain(role)
+
     @property
     def drain(self) -> int:
         """Cycles in which one token's results of a row tile leave the dequantizer."""

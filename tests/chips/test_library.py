@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from xdsl.dialects.builtin import ModuleOp
 
@@ -152,6 +152,21 @@ def test_a_bad_file_is_refused_in_one_line(tmp_path: Path, text: str, message: s
         read_chip(path)
     assert message.lower() in str(error.value).lower()
     assert "\n" not in str(error.value)
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data(), name=st.sampled_from(sorted(LIBRARY)))
+def test_a_damaged_file_reads_or_is_refused_in_one_line(data: st.DataObject, name: str) -> None:
+    text = LIBRARY[name].read_text()
+    start = data.draw(st.integers(0, len(text)))
+    stop = data.draw(st.integers(start, min(len(text), start + 40)))
+    junk = data.draw(
+        st.sampled_from(["", '"', "{", "}", "[", "@", "%x", "-1", "1e999", "true", "loc(", "\\", "// ", "é"])
+    )
+    try:
+        parse_chip(text[:start] + junk + text[stop:])
+    except ChipError as error:
+        assert "\n" not in str(error)
 
 
 def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:

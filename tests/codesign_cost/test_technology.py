@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from codesign.chips import Chip
 from codesign_cost.area import chip_area
 from codesign_cost.energy import (
+    EnergyRates,
     idle_power,
     mac_energy,
     memory_energy_per_byte,
     sram_energy_per_byte,
-    usage_energy,
 )
 from codesign_cost.laws import Usage
 from codesign_cost.machine import Machine
@@ -105,7 +105,7 @@ def test_energy_is_a_sum_over_what_was_computed_and_moved(chips: dict[str, Chip]
         sram_bytes=1e9,
         link_bytes=1e9,
     )
-    joules = usage_energy(usage, machine)
+    joules = EnergyRates.of(machine).joules(usage)
     assert joules["compute"] == pytest.approx(2 * (0.10 + 0.1 * 1.69))
     assert joules["memory"] == pytest.approx(2 * 8 * 3.2e-3)
     assert joules["link"] == pytest.approx(2 * 8 * 5.5e-3)

@@ -25,9 +25,13 @@ from codesign_dialects.encoding import (
 from codesign_dialects.formats import EncodingAttr, Formats, encoding_of
 
 GGUF = [name for name in ENCODINGS if name in FORMATS]
-names = st.sampled_from([*NUMBER_FORMATS]) | st.builds("{}{}".format, st.sampled_from(["int", "uint"]), st.integers(1, 64))
+names = st.sampled_from([*NUMBER_FORMATS]) | st.builds(
+    "{}{}".format, st.sampled_from(["int", "uint"]), st.integers(1, 64)
+)
 numbers = names.map(number_format)
-sparsities = st.none() | st.integers(1, 16).flatmap(lambda group: st.builds(Sparsity, st.integers(1, group), st.just(group)))
+sparsities = st.none() | st.integers(1, 16).flatmap(
+    lambda group: st.builds(Sparsity, st.integers(1, group), st.just(group))
+)
 
 
 @st.composite
@@ -100,7 +104,9 @@ def test_bits_are_counted_block_by_block(number, scale, shape, block, sparsity) 
     payload = stored * (number.bits + index)
     assert Encoding(number, sparsity=sparsity).bits(shape) == payload
     scales = sum(len(range(0, shape[-1], block)) for _ in range(rows))
-    assert Encoding(number, Encoding(scale), block=block, sparsity=sparsity).bits(shape) == payload + scales * scale.bits
+    assert (
+        Encoding(number, Encoding(scale), block=block, sparsity=sparsity).bits(shape) == payload + scales * scale.bits
+    )
     assert Encoding(number, Encoding(scale), sparsity=sparsity).bits(shape) == payload + rows * scale.bits
     assert Encoding(number, Encoding(scale), per_tensor=True, sparsity=sparsity).bits(shape) == payload + scale.bits
     both = Encoding(number, Encoding(scale), Encoding(scale), block)

@@ -1,4 +1,4 @@
-"""binary32 operations on bit patterns by integer arithmetic alone: the oracle that shares nothing with NumPy or the RTL."""
+"""binary32 operations on bit patterns by integer arithmetic alone: an oracle that shares nothing with NumPy or RTL."""
 
 from fractions import Fraction
 from math import isqrt

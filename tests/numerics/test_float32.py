@@ -75,7 +75,7 @@ def test_sums_in_the_stated_order(patterns: list[int], lanes: int):
 def test_the_order_of_a_sum_matters_and_is_this_one():
     big = 2.0**24
     values = np.array([big, 1, 1, 1, -big, 1], np.float32)
-    # lanes 1: one after another, each 1 lost; 2: (big + 1) + (1 + 1) + (-big + 1); 4: ((big + 1) + (1 + 1)) + ((-big + 1) + 0)
+    # One lane loses each 1 beside the big number; two and four lanes pair (big + 1), (1 + 1), (-big + 1).
     assert [float(float32.row_sums(values, lanes)) for lanes in (1, 2, 4)] == [1, 3, 3]
 
 

@@ -16,9 +16,7 @@ QUANTIZE = "quantize{weights=int8 activations=int8}"
 MATRICES = ("query", "key", "value", "output", "gate", "up", "down")
 
 
-@pytest.fixture(scope="session")
-def edge():
-    return api.load_chip("edge")
+EDGE = api.load_chip("edge")
 
 
 def microcode(program) -> ProgramOp:
@@ -102,9 +100,9 @@ def check(program, machine: Machine, shapes: dict[str, tuple[int, int]], tokens:
         assert sorted(done[name]) == [(t, r) for t in range(tokens) for r in range(padded)], name
 
 
-@settings(max_examples=80)
+@settings(max_examples=40)
 @given(data=st.data())
-def test_every_row_and_token_is_computed_once(data, edge, make_llama, apply) -> None:
+def test_every_row_and_token_is_computed_once(data, make_llama, apply) -> None:
     lanes, width, port = (data.draw(st.sampled_from([4, 8, 16, 32])) for _ in range(3))
     srams = {
         role: {"capacity": f"{data.draw(st.integers(1, 40)) * scale} B"}
@@ -116,21 +114,21 @@ def test_every_row_and_token_is_computed_once(data, edge, make_llama, apply) -> 
             ("results", 8 * lanes),
         )
     }
-    chip = edge.evolve(
+    chip = EDGE.evolve(
         mxu={"lanes": lanes, "width": width, "tokens": data.draw(st.integers(1, 8)), "results": min(4, lanes)},
         dma={"width": port},
         **srams,
     )
-    sizes = st.integers(1, 70)
+    sizes = st.integers(1, 30)
     shape = {
         "hidden": data.draw(sizes),
         "heads": 2,
         "kv_heads": 1,
-        "head_size": 2 * data.draw(st.integers(1, 20)),
+        "head_size": 2 * data.draw(st.integers(1, 8)),
         "feed_forward": data.draw(sizes),
         "vocabulary": 8,
     }
-    tokens = data.draw(st.integers(1, 20))
+    tokens = data.draw(st.integers(1, 7))
     layer = data.draw(st.integers(0, 1))
     program = make_llama(**shape).program()
     pipeline = f"{QUANTIZE},lower-to-microcode{{tokens={tokens} layer={layer}}}"
@@ -146,8 +144,8 @@ def test_every_row_and_token_is_computed_once(data, edge, make_llama, apply) -> 
     check(lowered, Machine.of(chip.design), matrices, tokens)
 
 
-def test_a_chip_of_the_library(edge, make_llama, apply) -> None:
-    lowered = apply(make_llama(hidden=200, feed_forward=700).program(), f"{QUANTIZE},lower-to-microcode{{tokens=19}}", edge)
+def test_a_chip_of_the_library(make_llama, apply) -> None:
+    lowered = apply(make_llama(hidden=200, feed_forward=700).program(), f"{QUANTIZE},lower-to-microcode{{tokens=19}}", EDGE)
     matrices = {f"layers.{name}": lowered.parameters[f"layers.{name}"].type.get_shape()[1:] for name in MATRICES}
     machine = Machine.of(chip_of(lowered.module).design)
     check(lowered, machine, matrices, 19)
@@ -155,18 +153,18 @@ def test_a_chip_of_the_library(edge, make_llama, apply) -> None:
     assert len(jobs) == 7 * ceil(19 / machine.tokens), "every matrix fits whole: one job for the tokens in flight"
 
 
-def test_shared_operands_are_stored_once(edge, make_llama, apply) -> None:
+def test_shared_operands_are_stored_once(make_llama, apply) -> None:
     """A weight that serves three blocks of tokens lies in memory once."""
-    lowered = apply(make_llama().program(), f"{QUANTIZE},lower-to-microcode{{tokens=24}}", edge)
+    lowered = apply(make_llama().program(), f"{QUANTIZE},lower-to-microcode{{tokens=24}}", EDGE)
     parts = [(region.linear.string_value(), region.part.data) for region in microcode(lowered).regions_in_memory]
     for name in MATRICES:
         assert parts.count((f"layers.{name}", "weight")) == 1
         assert parts.count((f"layers.{name}", "input")) == parts.count((f"layers.{name}", "result")) == 3
 
 
-def test_skipped_matrices_are_left_out(edge, make_llama, apply) -> None:
+def test_skipped_matrices_are_left_out(make_llama, apply) -> None:
     pipeline = 'quantize{weights=int8 activations=int8 skip="layers.down"},lower-to-microcode'
-    lowered = apply(make_llama().program(), pipeline, edge)
+    lowered = apply(make_llama().program(), pipeline, EDGE)
     assert {region.linear.string_value() for region in microcode(lowered).regions_in_memory} == {
         f"layers.{name}" for name in MATRICES if name != "down"
     }
@@ -190,9 +188,9 @@ def test_skipped_matrices_are_left_out(edge, make_llama, apply) -> None:
         ({"dram": {"capacity": "1 KiB"}}, "bytes of off-chip memory; the chip has 1024 (short by "),
     ],
 )
-def test_a_chip_too_small_says_by_how_much(edge, make_llama, apply, changes, message) -> None:
+def test_a_chip_too_small_says_by_how_much(make_llama, apply, changes, message) -> None:
     with pytest.raises(CodesignError) as error:
-        apply(make_llama().program(), f"{QUANTIZE},lower-to-microcode", edge.evolve(**changes))
+        apply(make_llama().program(), f"{QUANTIZE},lower-to-microcode", EDGE.evolve(**changes))
     assert message in str(error.value)
 
 
@@ -203,7 +201,7 @@ def test_a_chip_too_small_says_by_how_much(edge, make_llama, apply, changes, mes
         (f"{QUANTIZE},lower-to-microcode{{tokens=0}}", "edge", "tokens=0; at least one is needed"),
         (f"{QUANTIZE},lower-to-microcode{{layer=2}}", "edge", "lower-to-microcode: there is no layer 2"),
         ("lower-to-microcode", "edge", "no linear operation is on integers; run quantize{weights=int8 activations=int8} first"),
-        (f"{QUANTIZE},lower-to-microcode", "h100", "@h100"),
+        (f"{QUANTIZE},lower-to-microcode", "h100", "chip.core @sm: 132 cores; one can be emitted"),
     ],
 )
 def test_refusals(make_llama, apply, pipeline, chip, message) -> None:

@@ -21,6 +21,10 @@ TILES = ((16, 64), (64, 32), (64, 64), (64, 128), (128, 64), (128, 128), (64, 25
 SPLITS = (1, 2, 4, 8)
 """Parts into which the reduction may be split to fill the cores."""
 
+# Every tile with every split, one a row, so that all are tried at once for all points.
+_CHOICES = np.array([(*tile, split) for tile in TILES for split in SPLITS], dtype=np.float64)
+_TILE_ROWS, _TILE_COLUMNS, _SPLITS = (_CHOICES[:, column : column + 1] for column in range(3))
+
 SHARPNESS = 4
 """Exponent that joins compute and memory: they overlap almost, not quite, as a maximum would have it."""
 
@@ -44,15 +48,11 @@ def tiled_seconds(
     rows: Array, columns: float, reduction: float, machine: Machine, rate: float, values: Mapping[str, float]
 ) -> Array:
     """Compute time of a product whose peak is `rate` multiply-accumulates a second on the whole chip."""
-    best = np.full_like(rows, np.inf)
-    for tile_rows, tile_columns in TILES:
-        efficiency = 1 / (1 + values["tile_loss"] * (1 / tile_rows + 1 / tile_columns))
-        tiles = np.ceil(rows / tile_rows) * np.ceil(columns / tile_columns)
-        for split in SPLITS:
-            waves = np.ceil(tiles * split / machine.cores)
-            macs = waves * tile_rows * tile_columns * (reduction / split + values["fill"])
-            best = np.minimum(best, macs / (rate / machine.cores * efficiency))
-    return best
+    efficiency = 1 / (1 + values["tile_loss"] * (1 / _TILE_ROWS + 1 / _TILE_COLUMNS))
+    tiles = np.ceil(rows / _TILE_ROWS) * np.ceil(columns / _TILE_COLUMNS)
+    waves = np.ceil(tiles * _SPLITS / machine.cores)
+    macs = waves * _TILE_ROWS * _TILE_COLUMNS * (reduction / _SPLITS + values["fill"])
+    return np.min(macs / (rate / machine.cores * efficiency), axis=0)
 
 
 def joined(compute: Array, memory: Array) -> Array:

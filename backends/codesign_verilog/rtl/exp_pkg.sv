@@ -6,83 +6,81 @@
 
 package exp_pkg;
 
-  typedef enum logic [31:0] {
-    StepsPerUnit = 32'h42B8_AA3B,  // 64 / ln 2
-    StepHigh     = 32'h3C31_8000,  // ln 2 / 64 to 10 significant bits
-    StepLow      = 32'hB65E_8083,  // what StepHigh lacks
-    Linear       = 32'h3F80_001F,  // 1 + (ln 2 / 128)^2 / 8
-    Quadratic    = 32'h3F00_0000,  // 1 / 2
-    Lowest       = 32'hC2D0_0000,  // at and below it the result is +0
-    Highest      = 32'h42B2_0000   // at and above it the result is infinite
+  typedef enum logic [35:0] {
+    Lowest    = 36'h0C2D00000,  // -104 as binary32: at and below it the result is +0
+    Highest   = 36'h042B20000,  // 89 as binary32: at and above it the result is infinite
+    Log2E     = 36'hB8AA3B296,  // log2(e), 35 fraction bits
+    Linear    = 36'h0002C5C66,  // of the quadratic, 28 fraction bits
+    Quadratic = 36'h000003DD5   // of the quadratic, 28 fraction bits
   } constant_e;
 
-  // 2^(index / 64).
-  function automatic logic [31:0] power(logic [5:0] index);
-    case (index)
-      6'd0: return 32'h3F80_0000;
-      6'd1: return 32'h3F81_64D2;
-      6'd2: return 32'h3F82_CD87;
-      6'd3: return 32'h3F84_3A29;
-      6'd4: return 32'h3F85_AAC3;
-      6'd5: return 32'h3F87_1F62;
-      6'd6: return 32'h3F88_980F;
-      6'd7: return 32'h3F8A_14D5;
-      6'd8: return 32'h3F8B_95C2;
-      6'd9: return 32'h3F8D_1ADF;
-      6'd10: return 32'h3F8E_A43A;
-      6'd11: return 32'h3F90_31DC;
-      6'd12: return 32'h3F91_C3D3;
-      6'd13: return 32'h3F93_5A2B;
-      6'd14: return 32'h3F94_F4F0;
-      6'd15: return 32'h3F96_942D;
-      6'd16: return 32'h3F98_37F0;
-      6'd17: return 32'h3F99_E046;
-      6'd18: return 32'h3F9B_8D3A;
-      6'd19: return 32'h3F9D_3EDA;
-      6'd20: return 32'h3F9E_F532;
-      6'd21: return 32'h3FA0_B051;
-      6'd22: return 32'h3FA2_7043;
-      6'd23: return 32'h3FA4_3516;
-      6'd24: return 32'h3FA5_FED7;
-      6'd25: return 32'h3FA7_CD94;
-      6'd26: return 32'h3FA9_A15B;
-      6'd27: return 32'h3FAB_7A3A;
-      6'd28: return 32'h3FAD_583F;
-      6'd29: return 32'h3FAF_3B79;
-      6'd30: return 32'h3FB1_23F6;
-      6'd31: return 32'h3FB3_11C4;
-      6'd32: return 32'h3FB5_04F3;
-      6'd33: return 32'h3FB6_FD92;
-      6'd34: return 32'h3FB8_FBAF;
-      6'd35: return 32'h3FBA_FF5B;
-      6'd36: return 32'h3FBD_08A4;
-      6'd37: return 32'h3FBF_179A;
-      6'd38: return 32'h3FC1_2C4D;
-      6'd39: return 32'h3FC3_46CD;
-      6'd40: return 32'h3FC5_672A;
-      6'd41: return 32'h3FC7_8D75;
-      6'd42: return 32'h3FC9_B9BE;
-      6'd43: return 32'h3FCB_EC15;
-      6'd44: return 32'h3FCE_248C;
-      6'd45: return 32'h3FD0_6334;
-      6'd46: return 32'h3FD2_A81E;
-      6'd47: return 32'h3FD4_F35B;
-      6'd48: return 32'h3FD7_44FD;
-      6'd49: return 32'h3FD9_9D16;
-      6'd50: return 32'h3FDB_FBB8;
-      6'd51: return 32'h3FDE_60F5;
-      6'd52: return 32'h3FE0_CCDF;
-      6'd53: return 32'h3FE3_3F89;
-      6'd54: return 32'h3FE5_B907;
-      6'd55: return 32'h3FE8_396A;
-      6'd56: return 32'h3FEA_C0C7;
-      6'd57: return 32'h3FED_4F30;
-      6'd58: return 32'h3FEF_E4BA;
-      6'd59: return 32'h3FF2_8177;
-      6'd60: return 32'h3FF5_257D;
-      6'd61: return 32'h3FF7_D0DF;
-      6'd62: return 32'h3FFA_83B3;
-      6'd63: return 32'h3FFD_3E0C;
+  // 2^(step / 64), 30 fraction bits.
+  function automatic logic [30:0] power(logic [5:0] step);
+    case (step)
+      6'd0: return 31'h40000007;
+      6'd1: return 31'h40B26901;
+      6'd2: return 31'h4166C354;
+      6'd3: return 31'h421D1469;
+      6'd4: return 31'h42D561BB;
+      6'd5: return 31'h438FB0D3;
+      6'd6: return 31'h444C0748;
+      6'd7: return 31'h450A6AC2;
+      6'd8: return 31'h45CAE0FA;
+      6'd9: return 31'h468D6FB6;
+      6'd10: return 31'h47521CCE;
+      6'd11: return 31'h4818EE2A;
+      6'd12: return 31'h48E1E9C2;
+      6'd13: return 31'h49AD15A0;
+      6'd14: return 31'h4A7A77DD;
+      6'd15: return 31'h4B4A16A4;
+      6'd16: return 31'h4C1BF831;
+      6'd17: return 31'h4CF022D2;
+      6'd18: return 31'h4DC69CE6;
+      6'd19: return 31'h4E9F6CDC;
+      6'd20: return 31'h4F7A9939;
+      6'd21: return 31'h50582891;
+      6'd22: return 31'h5138218B;
+      6'd23: return 31'h521A8AE0;
+      6'd24: return 31'h52FF6B5E;
+      6'd25: return 31'h53E6C9E4;
+      6'd26: return 31'h54D0AD64;
+      6'd27: return 31'h55BD1CE4;
+      6'd28: return 31'h56AC1F7F;
+      6'd29: return 31'h579DBC60;
+      6'd30: return 31'h5891FACB;
+      6'd31: return 31'h5988E213;
+      6'd32: return 31'h5A8279A4;
+      6'd33: return 31'h5B7EC8FC;
+      6'd34: return 31'h5C7DD7AE;
+      6'd35: return 31'h5D7FAD63;
+      6'd36: return 31'h5E8451DA;
+      6'd37: return 31'h5F8BCCE6;
+      6'd38: return 31'h60962670;
+      6'd39: return 31'h61A36678;
+      6'd40: return 31'h62B39514;
+      6'd41: return 31'h63C6BA6F;
+      6'd42: return 31'h64DCDECE;
+      6'd43: return 31'h65F60A8B;
+      6'd44: return 31'h67124616;
+      6'd45: return 31'h683199F9;
+      6'd46: return 31'h69540ED5;
+      6'd47: return 31'h6A79AD62;
+      6'd48: return 31'h6BA27E71;
+      6'd49: return 31'h6CCE8AED;
+      6'd50: return 31'h6DFDDBD8;
+      6'd51: return 31'h6F307A4E;
+      6'd52: return 31'h70666F83;
+      6'd53: return 31'h719FC4C6;
+      6'd54: return 31'h72DC8380;
+      6'd55: return 31'h741CB535;
+      6'd56: return 31'h75606381;
+      6'd57: return 31'h76A7981D;
+      6'd58: return 31'h77F25CDB;
+      6'd59: return 31'h7940BBAC;
+      6'd60: return 31'h7A92BE98;
+      6'd61: return 31'h7BE86FC7;
+      6'd62: return 31'h7D41D97C;
+      6'd63: return 31'h7E9F0615;
       default: return '0;
     endcase
   endfunction

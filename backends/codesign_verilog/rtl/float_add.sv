@@ -4,8 +4,8 @@
 // binary32 sum, ties to even, subnormals in and out, infinities, one canonical NaN. An exact zero is +0 unless both
 // operands are -0.
 //
-// Latency float_pkg::latency(float_pkg::Add). Stage 1 puts the operand of larger magnitude first, stage 2 aligns the other to it
-// and adds or subtracts, stage 3 normalizes, stage 4 rounds.
+// Latency float_pkg::latency(float_pkg::Add). Stage 1 puts the operand of larger magnitude first, stage 2 aligns the
+// other to it and adds or subtracts, stage 3 normalizes, stage 4 rounds.
 
 module float_add (
   input  logic        clk_i,
@@ -22,8 +22,10 @@ module float_add (
   logic        larger_infinite, smaller_infinite;
   logic        larger_nan, smaller_nan;
   logic        unused_larger_zero, unused_smaller_zero;
+  logic        differ;
 
   assign {larger, smaller} = (a_i[30:0] >= b_i[30:0]) ? {a_i, b_i} : {b_i, a_i};
+  assign differ            = larger_sign ^ smaller_sign;
 
   float_unpack u_larger (
     .float_i      (larger),
@@ -56,13 +58,13 @@ module float_add (
 
   always_ff @(posedge clk_i) begin
     sign_q     <= larger_sign;
-    subtract_q <= larger_sign ^ smaller_sign;
-    nan_q      <= larger_nan | smaller_nan | (larger_infinite & smaller_infinite & (larger_sign ^ smaller_sign));
+    subtract_q <= differ;
+    nan_q      <= larger_nan | smaller_nan | (larger_infinite & smaller_infinite & differ);
     infinite_q <= larger_infinite;
     exponent_q <= larger_exponent;
     distance_q <= larger_exponent - smaller_exponent;
-    larger_q    <= larger_significand;
-    smaller_q    <= smaller_significand;
+    larger_q   <= larger_significand;
+    smaller_q  <= smaller_significand;
   end
 
   // Stage 2. Guard, round and sticky bits follow the significands: a difference of operands two or more apart in
@@ -73,9 +75,9 @@ module float_add (
   logic [27:0] aligned_larger;
   logic [27:0] aligned_smaller;
 
-  assign shift         = (distance_q > 8'd27) ? 5'd27 : 5'(distance_q);
-  assign shifted       = {smaller_q, 27'd0} >> shift;
-  assign aligned_larger = {1'b0, larger_q, 3'd0};
+  assign shift           = (distance_q > 8'd27) ? 5'd27 : 5'(distance_q);
+  assign shifted         = {smaller_q, 27'd0} >> shift;
+  assign aligned_larger  = {1'b0, larger_q, 3'd0};
   assign aligned_smaller = {1'b0, shifted[50:25], |shifted[24:0]};
 
   logic        sign_q2;

@@ -3,8 +3,8 @@
 //
 // binary32 quotient a / b, ties to even, subnormals in and out, infinities, one canonical NaN.
 //
-// Latency float_pkg::latency(float_pkg::Divide). Stage 1 normalizes both significands; float_pkg::RecurrenceSteps stages find
-// the quotient bit by bit; one stage moves it to its exponent, the last rounds.
+// Latency float_pkg::latency(float_pkg::Divide). Stage 1 normalizes both significands; float_pkg::RecurrenceSteps
+// stages find the quotient bit by bit; one stage moves it to its exponent, the last rounds.
 
 module float_divide (
   input  logic        clk_i,

@@ -1,10 +1,11 @@
 // Copyright the Codesign authors.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// e^x of a binary32 as docs/arithmetic.md states it: the same operations in the same order.
+// e^x of a binary32, bit for bit as docs/arithmetic.md states it: integer arithmetic, one rounding at the end.
 //
-// Latency float_pkg::latency(float_pkg::Exp). The argument is reduced to step * ln(2) / 64 + rest, the result made of a table
-// of 2^(j / 64), a polynomial in the rest, and a last move to the exponent, rounded once where it is subnormal.
+// Latency float_pkg::latency(float_pkg::Exp). Stages 1 and 2 find the result's logarithm to base 2: an octave, a step
+// of 1/64 octave and the rest of a step. Stages 3 to 6 make 2^step * (1 + growth), by a table and a quadratic in the
+// rest; stage 7 moves it to its octave, stage 8 rounds.
 
 module float_exp (
   input  logic        clk_i,
@@ -12,237 +13,172 @@ module float_exp (
   output logic [31:0] exp_o
 );
 
-  localparam int Multiply = float_pkg::FloatMultiplyLatency;
-  localparam int Add      = float_pkg::latency(float_pkg::Add);
-  localparam int Count    = float_pkg::latency(float_pkg::ToInt) + float_pkg::IntToFloatLatency;
+  // Arguments beyond the ends, which the stages below do not serve.
+  logic        sign;
+  logic [7:0]  exponent;
+  logic [23:0] significand;
+  logic        nan;
+  logic        unused_zero;
+  logic        unused_infinite;
+  logic        below;
+  logic        above;
 
-  localparam int StepBits = 15;
+  float_unpack u_unpack (
+    .float_i      (x_i),
+    .sign_o       (sign),
+    .exponent_o   (exponent),
+    .significand_o(significand),
+    .zero_o       (unused_zero),
+    .infinite_o   (unused_infinite),
+    .nan_o        (nan)
+  );
 
-  // Arguments that the table does not serve. A NaN is neither.
-  logic nan;
-  logic zero;
-  logic infinite;
+  assign below = sign & ~nan & (x_i[30:0] >= 31'(exp_pkg::Lowest));
+  assign above = ~sign & ~nan & (x_i[30:0] >= 31'(exp_pkg::Highest));
+
   logic last_nan;
-  logic last_zero;
-  logic last_infinite;
-
-  assign nan      = float_pkg::is_nan(x_i[30:0]);
-  assign zero     = x_i[31] & ~nan & (x_i[30:0] >= 31'(exp_pkg::Lowest));
-  assign infinite = ~x_i[31] & ~nan & (x_i[30:0] >= 31'(exp_pkg::Highest));
+  logic last_below;
+  logic last_above;
 
   data_delay #(
     .Width (3),
     .Cycles(float_pkg::latency(float_pkg::Exp) - 1)
-  ) u_special_delay (
+  ) u_delay (
     .clk_i,
-    .data_i({nan, zero, infinite}),
-    .data_o({last_nan, last_zero, last_infinite})
+    .data_i({nan, below, above}),
+    .data_o({last_nan, last_below, last_above})
   );
 
-  // step = round(x * 64 / ln 2), as an integer and as a float.
-  logic [31:0]         steps;
-  logic [StepBits-1:0] step;
-  logic [31:0]         count;
+  // Stage 1. |x| is less than 128, so that the low 22 bits of the product are below the last of 30 fraction bits.
+  localparam logic [7:0] UnshiftedExponent = 8'd133;
 
-  float_multiply u_steps (
-    .clk_i,
-    .a_i      (x_i),
-    .b_i      (exp_pkg::StepsPerUnit),
-    .product_o(steps)
-  );
+  logic [59:0] product;
+  logic [21:0] unused_product;
+  logic        sign_q;
+  logic [7:0]  shift_q;
+  logic [37:0] product_q;
 
-  float_to_int #(.Width(StepBits)) u_step (
-    .clk_i,
-    .float_i  (steps),
-    .integer_o(step)
-  );
+  assign product        = 60'(significand) * 60'(exp_pkg::Log2E);
+  assign unused_product = product[21:0];
 
-  int_to_float u_count (
-    .clk_i,
-    .integer_i({{(32 - StepBits) {step[StepBits-1]}}, step}),
-    .float_o  (count)
-  );
+  always_ff @(posedge clk_i) begin
+    sign_q    <= sign;
+    shift_q   <= UnshiftedExponent - exponent;
+    product_q <= product[59:22];
+  end
 
-  // rest = (x - step * high) - step * low; the first product and difference are exact.
-  logic [31:0] x;
-  logic [31:0] high;
-  logic [31:0] low;
-  logic [31:0] low_delayed;
-  logic [31:0] partial_rest;
-  logic [31:0] rest;
+  // Stage 2.
+  logic [38:0] magnitude;
+  logic [8:0]  octave_q2;
+  logic [5:0]  step_q2;
+  logic [23:0] rest_q2;
 
-  data_delay #(
-    .Width (32),
-    .Cycles(2 * Multiply + Count)
-  ) u_x_delay (
-    .clk_i,
-    .data_i(x_i),
-    .data_o(x)
-  );
+  assign magnitude = {1'b0, product_q >> shift_q};
 
-  float_multiply u_high (
-    .clk_i,
-    .a_i      (count),
-    .b_i      (exp_pkg::StepHigh),
-    .product_o(high)
-  );
+  always_ff @(posedge clk_i) begin
+    {octave_q2, step_q2, rest_q2} <= sign_q ? -magnitude : magnitude;
+  end
 
-  float_multiply u_low (
-    .clk_i,
-    .a_i      (count),
-    .b_i      (exp_pkg::StepLow),
-    .product_o(low)
-  );
+  // Stage 3. The square of the rest matters less, and takes its upper 16 bits.
+  logic [45:0] linear;
+  logic [21:0] unused_linear;
+  logic [31:0] square;
+  logic [15:0] unused_square;
+  logic [8:0]  octave_q3;
+  logic [30:0] power_q3;
+  logic [23:0] linear_q3;
+  logic [15:0] square_q3;
 
-  float_add u_partial_rest (
-    .clk_i,
-    .a_i  (x),
-    .b_i  ({~high[31], high[30:0]}),
-    .sum_o(partial_rest)
-  );
+  assign linear        = 46'(rest_q2) * 46'(exp_pkg::Linear);
+  assign unused_linear = linear[21:0];
+  assign square        = 32'(rest_q2[23:8]) * 32'(rest_q2[23:8]);
+  assign unused_square = square[15:0];
 
-  data_delay #(
-    .Width (32),
-    .Cycles(Add)
-  ) u_low_delay (
-    .clk_i,
-    .data_i(low),
-    .data_o(low_delayed)
-  );
+  always_ff @(posedge clk_i) begin
+    octave_q3 <= octave_q2;
+    power_q3  <= exp_pkg::power(step_q2);
+    linear_q3 <= linear[45:22];
+    square_q3 <= square[31:16];
+  end
 
-  float_add u_rest (
-    .clk_i,
-    .a_i  (partial_rest),
-    .b_i  ({~low_delayed[31], low_delayed[30:0]}),
-    .sum_o(rest)
-  );
+  // Stage 4. The growth over a step is below 2^-6, at 30 fraction bits.
+  logic [29:0] quadratic;
+  logic [13:0] unused_quadratic;
+  logic [8:0]  octave_q4;
+  logic [30:0] power_q4;
+  logic [23:0] growth_q4;
 
-  // e^rest - 1 = (rest * quadratic + linear) * rest.
-  logic [31:0] quadratic;
-  logic [31:0] slope;
-  logic [31:0] rest_delayed;
-  logic [31:0] minus_one;
+  assign quadratic        = 30'(square_q3) * 30'(exp_pkg::Quadratic);
+  assign unused_quadratic = quadratic[13:0];
 
-  float_multiply u_quadratic (
-    .clk_i,
-    .a_i      (rest),
-    .b_i      (exp_pkg::Quadratic),
-    .product_o(quadratic)
-  );
+  always_ff @(posedge clk_i) begin
+    octave_q4 <= octave_q3;
+    power_q4  <= power_q3;
+    growth_q4 <= linear_q3 + 24'(quadratic[29:14]);
+  end
 
-  float_add u_slope (
-    .clk_i,
-    .a_i  (quadratic),
-    .b_i  (exp_pkg::Linear),
-    .sum_o(slope)
-  );
+  // Stage 5.
+  logic [47:0] increase;
+  logic [22:0] unused_increase;
+  logic [8:0]  octave_q5;
+  logic [30:0] power_q5;
+  logic [24:0] increase_q5;
 
-  data_delay #(
-    .Width (32),
-    .Cycles(Multiply + Add)
-  ) u_rest_delay (
-    .clk_i,
-    .data_i(rest),
-    .data_o(rest_delayed)
-  );
+  assign increase        = 48'(power_q4[30:7]) * 48'(growth_q4);
+  assign unused_increase = increase[22:0];
 
-  float_multiply u_minus_one (
-    .clk_i,
-    .a_i      (slope),
-    .b_i      (rest_delayed),
-    .product_o(minus_one)
-  );
+  always_ff @(posedge clk_i) begin
+    octave_q5   <= octave_q4;
+    power_q5    <= power_q4;
+    increase_q5 <= increase[47:23];
+  end
 
-  // power * e^rest = power + power * (e^rest - 1), power from the table.
-  logic [StepBits-1:0] step_delayed;
-  logic [31:0]         power;
-  logic [31:0]         power_delayed;
-  logic [31:0]         correction;
-  logic [31:0]         mantissa;
+  // Stage 6.
+  logic [8:0]  octave_q6;
+  logic [30:0] mantissa_q6;
 
-  data_delay #(
-    .Width (StepBits),
-    .Cycles(float_pkg::IntToFloatLatency + 3 * Multiply + 3 * Add)
-  ) u_step_delay (
-    .clk_i,
-    .data_i(step),
-    .data_o(step_delayed)
-  );
+  always_ff @(posedge clk_i) begin
+    octave_q6   <= octave_q5;
+    mantissa_q6 <= power_q5 + 31'(increase_q5);
+  end
 
-  assign power = exp_pkg::power(step_delayed[5:0]);
-
-  float_multiply u_correction (
-    .clk_i,
-    .a_i      (power),
-    .b_i      (minus_one),
-    .product_o(correction)
-  );
-
-  data_delay #(
-    .Width (32),
-    .Cycles(Multiply)
-  ) u_power_delay (
-    .clk_i,
-    .data_i(power),
-    .data_o(power_delayed)
-  );
-
-  float_add u_mantissa (
-    .clk_i,
-    .a_i  (power_delayed),
-    .b_i  (correction),
-    .sum_o(mantissa)
-  );
-
-  // The mantissa, positive and near 1 to 2, goes to its exponent.
-  logic [StepBits-7:0] exponent;
-  logic [9:0]          aligned_exponent;
-  logic [23:0]         aligned;
-  logic                guard;
-  logic                sticky;
-  logic                unused_sign;
-
-  data_delay #(
-    .Width (StepBits - 6),
-    .Cycles(Multiply + Add)
-  ) u_exponent_delay (
-    .clk_i,
-    .data_i(step_delayed[StepBits-1:6]),
-    .data_o(exponent)
-  );
-
-  assign unused_sign = mantissa[31];
+  // Stage 7. The mantissa is below 2, at 30 fraction bits.
+  logic [9:0]  aligned_exponent;
+  logic [23:0] aligned;
+  logic        guard;
+  logic        sticky;
 
   float_denormalize u_denormalize (
-    .exponent_i   ($signed({2'd0, mantissa[30:23]}) + 10'($signed(exponent))),
-    .significand_i({1'b1, mantissa[22:0], 1'b0}),
-    .sticky_i     (1'b0),
+    .exponent_i   (10'($signed(octave_q6)) + 10'sd127),
+    .significand_i(mantissa_q6[30:6]),
+    .sticky_i     (|mantissa_q6[5:0]),
     .exponent_o   (aligned_exponent),
     .significand_o(aligned),
     .guard_o      (guard),
     .sticky_o     (sticky)
   );
 
-  logic [9:0]  exponent_q;
-  logic [23:0] significand_q;
-  logic        guard_q;
-  logic        sticky_q;
+  logic [9:0]  exponent_q7;
+  logic [23:0] significand_q7;
+  logic        guard_q7;
+  logic        sticky_q7;
 
   always_ff @(posedge clk_i) begin
-    exponent_q    <= aligned_exponent;
-    significand_q <= aligned;
-    guard_q       <= guard;
-    sticky_q      <= sticky;
+    exponent_q7    <= aligned_exponent;
+    significand_q7 <= aligned;
+    guard_q7       <= guard;
+    sticky_q7      <= sticky;
   end
 
+  // Stage 8.
   logic [31:0] rounded;
 
   float_round u_round (
     .sign_i       (1'b0),
-    .exponent_i   (exponent_q),
-    .significand_i(significand_q),
-    .guard_i      (guard_q),
-    .sticky_i     (sticky_q),
+    .exponent_i   (exponent_q7),
+    .significand_i(significand_q7),
+    .guard_i      (guard_q7),
+    .sticky_i     (sticky_q7),
     .float_o      (rounded)
   );
 
@@ -250,9 +186,9 @@ module float_exp (
     exp_o <= rounded;
     if (last_nan) begin
       exp_o <= float_pkg::CanonicalNan;
-    end else if (last_zero) begin
+    end else if (last_below) begin
       exp_o <= '0;
-    end else if (last_infinite) begin
+    end else if (last_above) begin
       exp_o <= {1'b0, float_pkg::MaxExponent, 23'd0};
     end
   end

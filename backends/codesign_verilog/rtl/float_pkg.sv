@@ -36,16 +36,16 @@ package float_pkg;
       Add:          return 4;
       Compare, Max: return 1;
       Divide:       return RecurrenceSteps + 3;
-      Exp:          return 5 * FloatMultiplyLatency + 4 * latency(Add) + latency(ToInt) + IntToFloatLatency + 2;
+      Exp:          return 8;
       Sqrt:         return RecurrenceSteps + 2;
       ToInt:        return 2;
       default:      return 0;
     endcase
   endfunction
 
-  // Orders floats when compared as signed integers; -0 comes below +0.
-  function automatic logic [31:0] order_key(logic [31:0] value);
-    return value ^ {1'b0, {31{value[31]}}};
+  // Orders floats as signed integers; -0 comes below +0.
+  function automatic logic signed [31:0] order_key(logic [31:0] value);
+    return $signed(value ^ {1'b0, {31{value[31]}}});
   endfunction
 
   // Of a float without its sign.

@@ -3,8 +3,9 @@
 //
 // binary32 square root, ties to even, subnormals in. That of -0 is -0, that of another negative is the canonical NaN.
 //
-// Latency float_pkg::latency(float_pkg::Sqrt). Stage 1 normalizes and makes the exponent even; float_pkg::RecurrenceSteps stages
-// find the root bit by bit; the last rounds. The root of a subnormal is normal, and no root overflows.
+// Latency float_pkg::latency(float_pkg::Sqrt). Stage 1 normalizes and makes the exponent even;
+// float_pkg::RecurrenceSteps stages find the root bit by bit; the last rounds. The root of a subnormal is normal, and
+// no root overflows.
 
 module float_sqrt (
   input  logic        clk_i,

@@ -3,8 +3,8 @@
 //
 // binary32 to a signed integer of Width bits (2 to 32), ties to even; saturates at both ends, NaN gives 0.
 //
-// Latency float_pkg::latency(float_pkg::ToInt). Stage 1 shifts the significand to its place, stage 2 rounds, saturates and
-// applies the sign.
+// Latency float_pkg::latency(float_pkg::ToInt). Stage 1 shifts the significand to its place, stage 2 rounds, saturates
+// and applies the sign.
 
 module float_to_int #(
   parameter int Width = 32

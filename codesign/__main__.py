@@ -1,0 +1,7 @@
+"""``python -m codesign``."""
+
+import sys
+
+from codesign.cli import main
+
+sys.exit(main())

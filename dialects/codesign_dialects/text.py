@@ -1,0 +1,33 @@
+"""IR text from strangers, read so that every text ends in a module or in a `ParseError` that says where."""
+
+import re
+
+from xdsl.context import Context
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.parser import Parser
+from xdsl.utils.exceptions import ParseError
+from xdsl.utils.lexer import Input, Span
+
+# A comment, a string literal, or the quote of one that never closes; possessive, so that the search is linear.
+_STRINGS = re.compile(r'//[^\n]*|"(?:[^"\\\n\v\f]++|\\(?:["nt\\]|[0-9A-Fa-f]{2}))*+"|"')
+
+
+def parse_text(text: str, where: str, context: Context) -> ModuleOp:
+    """Parse `text` into a module that is not yet verified; `where` is what errors call its origin.
+
+    Raises
+    ------
+    ParseError
+        When the text is not IR.
+    VerifyException
+        When an attribute of it does not hold.
+    """
+    # xDSL's lexer takes time exponential in the length of a string that is not closed, so none may reach it.
+    for match in _STRINGS.finditer(text):
+        if match[0] == '"':
+            span = Span(match.start(), match.end(), Input(text, where))
+            raise ParseError(span, "the string that begins here does not end on its line, or escapes what cannot be")
+    try:
+        return Parser(context, text, where).parse_module()
+    except RecursionError:
+        raise ParseError(Span(0, 0, Input(text, where)), "the text is nested too deeply") from None

@@ -1,0 +1,44 @@
+"""Text that is not IR is refused with its place, in time linear in its length."""
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from xdsl.context import Context
+from xdsl.dialects.builtin import Builtin, ModuleOp
+from xdsl.utils.exceptions import ParseError
+
+from codesign_dialects.chip import Chip
+from codesign_dialects.text import parse_text
+
+
+def parse(text: str) -> ModuleOp:
+    context = Context()
+    context.load_dialect(Builtin)
+    context.load_dialect(Chip)
+    return parse_text(text, "here.mlir", context)
+
+
+def place_of_refusal(text: str) -> str:
+    with pytest.raises(ParseError) as error:
+        parse(text)
+    return str(error.value.span.get_location())
+
+
+@pytest.mark.parametrize("tail", ["", "\n", '\\q"', "\n}"])
+def test_a_string_that_does_not_close_is_found_at_once(tail: str) -> None:
+    started = time.process_time()
+    text = '// a comment may hold a lone "\nbuiltin.module attributes {a = ' + '"' + "x" * 10_000 + tail
+    assert place_of_refusal(text) == "here.mlir:2:32"
+    assert time.process_time() - started < 2
+
+
+def test_nesting_too_deep_is_refused() -> None:
+    assert place_of_refusal("builtin.module attributes {a = " + "[" * 100_000).startswith("here.mlir:")
+
+
+@given(st.text(st.characters(exclude_characters='"\\\n\v\f', exclude_categories=("Cs",))))
+def test_strings_that_close_are_let_through(text: str) -> None:
+    module = parse(f'builtin.module attributes {{a = "{text} // no comment \\" \\\\ \\0A"}} {{}} // "')
+    assert "a" in module.attributes
