@@ -524,10 +524,13 @@ beginning and end of text and stands before every chapter in training. Weights a
 Jane Austen's *Emma*, *Mansfield Park*, *Northanger Abbey*, *Persuasion*, *Pride and Prejudice* and *Sense and
 Sensibility*, published 1811 to 1817 (the author died in 1817): public domain. They come from Debian's package
 `{package}` (Project Gutenberg texts gathered by Julia Silge, MIT licence); the script checks their sha256,
-`{sha256}`. Headings, editors' lines and marks of emphasis are removed and each paragraph is one line.
+`{sha256}`.
+Headings, editors' lines and marks of emphasis are removed and each paragraph is one line.
+The weights have the project's licence, Apache-2.0 with LLVM exception.
 
 {chapters} chapters in all. Held out, whole, from tokenizer and training alike: every {every}th chapter, which are
-{heldout}. Chapters are numbered through a novel, whatever its volumes.
+{heldout}.
+Chapters are numbered through a novel, whatever its volumes.
 Training: {training_bytes:,} bytes, {training_tokens:,} tokens. Held out: {heldout_bytes:,} bytes,
 {heldout_tokens:,} tokens.
 
@@ -538,9 +541,9 @@ Training: {training_bytes:,} bytes, {training_tokens:,} tokens. Held out: {heldo
 
 {training}
 
-{tokens_seen:,} tokens seen ({epochs:.1f} times the training text) in {wall:.1f} minutes ({cpu:.1f} CPU
-minutes) on {threads} threads of a CPU ({machine}) with torch {torch_version}. Last training loss {last_loss:.3f}
-nats a token (mean of the last 100 steps).
+{tokens_seen:,} tokens seen ({epochs:.1f} times the training text) in {cpu:.1f} CPU minutes on {threads} threads of a
+CPU ({machine}) with torch {torch_version}; {wall:.1f} minutes elapsed, fewer where the cores are idle. Last training
+loss {last_loss:.3f} nats a token (mean of the last 100 steps).
 
 ## Held-out perplexity
 

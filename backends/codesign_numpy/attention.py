@@ -1,5 +1,7 @@
 """Causal grouped-query attention over the KV cache, whole and by key blocks."""
 
+from functools import cache as remember
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -32,22 +34,55 @@ def attend(
     queries: Floats, cache: KVCache, layer: int, past: NDArray[np.int64], scale: np.float32, out: Floats
 ) -> None:
     """Write ``softmax(scale · q · kᵀ) · v`` into `out`; queries and `out` are ``[batch, tokens, heads, size]``."""
-    tokens, heads, size = queries.shape[1:]
-    kv_heads = cache.keys.shape[2]
+    tokens = queries.shape[1]
     for sequence, start in enumerate(past.tolist()):
+        keys, values = cache.keys[layer, sequence], cache.values[layer, sequence]
+        if tokens == 1:
+            _attend_one(queries[sequence, 0], keys[:, : start + 1], values[:, : start + 1], scale, out[sequence, 0])
+            continue
         for first in range(0, tokens, QUERY_BLOCK):
-            block = queries[sequence, first : first + QUERY_BLOCK]
-            seen = start + first + len(block)
-            keys = cache.keys[layer, sequence, :, :seen]
-            scores = np.matmul(_by_kv_head(block, kv_heads) * scale, keys.transpose(0, 2, 1))
-            if len(block) > 1:
-                _hide_future(scores.reshape(kv_heads, -1, len(block), seen), start + first, 0)
-            scores -= scores.max(axis=-1, keepdims=True)
-            np.exp(scores, out=scores)
-            total = scores.sum(axis=-1, keepdims=True)
-            result = np.matmul(scores, cache.values[layer, sequence, :, :seen])
-            result /= total
-            out[sequence, first : first + len(block)] = result.reshape(heads, len(block), size).transpose(1, 0, 2)
+            block = slice(first, min(first + QUERY_BLOCK, tokens))
+            seen = start + block.stop
+            _attend_many(queries[sequence, block], keys[:, :seen], values[:, :seen], scale, out[sequence, block])
+
+
+def _attend_one(query: Floats, keys: Floats, values: Floats, scale: np.float32, out: Floats) -> None:
+    """One query ``[heads, size]`` over the keys and values ``[KV heads, seen, size]``."""
+    grouped = (len(keys), -1, query.shape[1])
+    scores = np.matmul((query * scale).reshape(grouped), keys.transpose(0, 2, 1))
+    np.subtract(scores, np.maximum.reduce(scores, axis=-1, keepdims=True), out=scores)
+    np.exp(scores, out=scores)
+    total = np.add.reduce(scores, axis=-1, keepdims=True)
+    result = np.matmul(scores, values, out=out.reshape(grouped))
+    np.divide(result, total, out=result)
+
+
+def _attend_many(queries: Floats, keys: Floats, values: Floats, scale: np.float32, out: Floats) -> None:
+    """Queries ``[tokens, heads, size]``, the last tokens of the keys and values ``[KV heads, seen, size]``.
+
+    Scores are ``[KV heads, seen, heads of one KV head · tokens]``: NumPy reduces over the middle axis many queries at a
+    time, over the last one row by row.
+    """
+    tokens, heads, size = queries.shape
+    kv_heads, seen = keys.shape[:2]
+    scaled = _by_kv_head(queries, kv_heads) * scale
+    scores = np.matmul(keys, scaled.transpose(0, 2, 1))
+    latest = scores.reshape(kv_heads, seen, -1, tokens)[:, seen - tokens :]
+    np.copyto(latest, np.float32(-np.inf), where=_later(tokens)[:, None])
+    np.subtract(scores, np.maximum.reduce(scores, axis=1, keepdims=True), out=scores)
+    np.exp(scores, out=scores)
+    total = np.add.reduce(scores, axis=1)
+    result = np.matmul(scores.transpose(0, 2, 1), values)
+    np.divide(
+        result.reshape(heads, tokens, size).transpose(1, 0, 2), total.reshape(heads, tokens).T[..., None], out=out
+    )
+
+
+@remember
+def _later(tokens: int) -> NDArray[np.bool_]:
+    """Which of `tokens` consecutive keys each of the queries at the same positions must not see: ``[keys, queries]``."""
+    positions = np.arange(tokens)
+    return positions[:, None] > positions
 
 
 def attend_block(

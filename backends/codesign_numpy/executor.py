@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from xdsl.dialects.builtin import DYNAMIC_INDEX
 from xdsl.dialects.func import FuncOp
 
 from codesign.errors import CodesignError
@@ -38,7 +39,7 @@ class NumpySession:
         self._weights: dict[object, object] = {}
         self._plans: dict[tuple[int, int], tuple[Plan, Inputs, Floats]] = {}
         self._trace = trace
-        self._cache = KVCache.empty(type, batch, context or type.context.data)
+        self._cache = KVCache.empty(type, batch, _context(type, context))
         self._past = np.zeros(batch, np.int64)
         terminator = self._step.body.block.last_op
         assert terminator is not None
@@ -106,6 +107,13 @@ class NumpySession:
                 f"(short by {end - self._cache.context})"
             )
         return lengths
+
+
+def _context(type: KVCacheType, asked: int) -> int:
+    """Positions to keep for each sequence: those asked for, or the model's own when `asked` is 0."""
+    if not asked and type.context.data == DYNAMIC_INDEX:
+        raise CodesignError("the model states no context: say how many tokens to keep")
+    return asked or type.context.data
 
 
 @dataclass(frozen=True)

@@ -44,15 +44,17 @@ def _siblings(op: LinearOp) -> list[LinearOp]:
 
 
 def _stacked(weights: list[Weight], plan: Plan) -> Floats:
-    """The weights ``[sum of out, in]``, prepared once for all plans."""
+    """The weights ``[in, sum of out]``, prepared once for all plans."""
     key = tuple((weight.name, weight.layer) for weight in weights)
-    if len(key) == 1:
-        return plan.parameters.float32(*key[0])
+    parameters = plan.parameters
+    if key not in plan.weights and len(key) == 1 and key[0][1] is None:
+        # Not of a layer: the head, whose table the embedding may share.
+        plan.weights[key] = parameters.float32(*key[0]).T
     if key not in plan.weights:
-        rows = [plan.parameters[name].type.get_shape()[-2] for name, _ in key]
-        stacked = np.empty((sum(rows), plan.parameters[key[0][0]].type.get_shape()[-1]), np.float32)
-        for (name, layer), part in zip(key, np.split(stacked, np.cumsum(rows)[:-1]), strict=True):
-            plan.parameters.read_into(name, layer, part)
+        rows = [parameters[name].type.get_shape()[-2] for name, _ in key]
+        stacked = parameters.arena.array(parameters[key[0][0]].type.get_shape()[-1], sum(rows))
+        for (name, layer), part in zip(key, np.split(stacked.T, np.cumsum(rows)[:-1]), strict=True):
+            parameters.read_into(name, layer, part)
         plan.weights[key] = stacked
     return cast(Floats, plan.weights[key])
 
@@ -62,11 +64,11 @@ def _lower_fused(ops: list[LinearOp], plan: Plan) -> None:
     x = plan.array(ops[0].input)
     tokens = x.shape[0] * x.shape[1]
     x = x.reshape(tokens, x.shape[2])
-    out = plan.scratch(ops[0], (tokens, weight.shape[0]))
+    out = plan.scratch(ops[0], (tokens, weight.shape[1]))
     if tokens == 1:
-        plan.calls.append(lambda: np.dot(weight, x[0], out=out[0]))
+        plan.calls.append(lambda: np.dot(x[0], weight, out=out[0]))
     else:
-        plan.calls.append(lambda: np.matmul(x, weight.T, out=out))
+        plan.calls.append(lambda: np.matmul(x, weight, out=out))
     start = 0
     for op in ops:
         stop = start + shape_of(op.weight)[0]

@@ -1,6 +1,7 @@
 """How each operation outside attention and linear algebra becomes NumPy calls."""
 
 from collections.abc import Mapping
+from math import sqrt
 
 import numpy as np
 from xdsl.dialects import arith, func, scf
@@ -70,8 +71,8 @@ def _rms_norm(op: RMSNormOp, plan: Plan) -> None:
         np.multiply(out, weight, out=out)
 
     def call_on_one() -> None:
-        mean = np.dot(single, single) / count
-        np.multiply(single, ONE / np.sqrt(mean + epsilon), out=single_out)
+        mean = float(np.dot(single, single)) / x.shape[-1]
+        np.multiply(single, np.float32(1 / sqrt(mean + op.epsilon.value.data)), out=single_out)
         np.multiply(single_out, weight, out=single_out)
 
     # One token a step is most of a generation: there the general form's own cost would be a tenth of the time.
@@ -125,15 +126,15 @@ def _gate(op: GateOp, plan: Plan) -> None:
         raise CodesignError(f"{op.name}: the NumPy executor computes silu, not {op.activation.data}")
     gate, up, out = (_rows(array) for array in (plan.array(op.gate), plan.array(op.up), plan.buffer(op.result)))
     block = max(1, CACHED_VALUES // out.shape[1])
+    blocks = [tuple(array[first : first + block] for array in (gate, up, out)) for first in range(0, len(out), block)]
 
     def call() -> None:
-        for first in range(0, len(out), block):
-            rows = slice(first, first + block)
-            result = np.negative(gate[rows], out=out[rows])
+        for gates, ups, result in blocks:
+            np.negative(gates, out=result)
             np.exp(result, out=result)
             np.add(result, ONE, out=result)
-            np.divide(gate[rows], result, out=result)
-            np.multiply(result, up[rows], out=result)
+            np.divide(gates, result, out=result)
+            np.multiply(result, ups, out=result)
 
     plan.calls.append(call)
 

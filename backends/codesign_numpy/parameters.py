@@ -12,6 +12,7 @@ from codesign.weights import StoredTensor
 from codesign_dialects.encoding import FLOAT32, Encoding
 from codesign_dialects.formats import encoding_of
 from codesign_dialects.transformer import ParameterOp
+from codesign_numpy.arena import Arena
 
 Floats = NDArray[np.float32]
 
@@ -27,7 +28,8 @@ class Parameters:
             )
         self._tensors: Mapping[str, StoredTensor] = program.weights
         self._parameters = program.parameters
-        self._views: dict[tuple[str, int | None], Floats] = {}
+        self._read: dict[tuple[str, int | None], Floats] = {}
+        self.arena = Arena()
 
     def __getitem__(self, name: str) -> ParameterOp:
         return self._parameters[name]
@@ -45,26 +47,24 @@ class Parameters:
         return integers
 
     def float32(self, name: str, layer: int | None) -> Floats:
-        """The values of a parameter, as one array that all its uses share; a view of the file where that stores
-        float32."""
-        if (name, layer) not in self._views:
-            self._views[name, layer] = self._read(name, layer)
-        return self._views[name, layer]
+        """The values of a parameter, in one array that all its uses share."""
+        if (name, layer) not in self._read:
+            parameter = self._parameters[name]
+            shape = parameter.type.get_shape()[1:] if parameter.stacked else parameter.type.get_shape()
+            values = self.arena.array(*shape)
+            self.read_into(name, layer, values)
+            self._read[name, layer] = values
+        return self._read[name, layer]
 
     def read_into(self, name: str, layer: int | None, out: Floats) -> None:
         """Write the values of a parameter into `out`."""
-        out[...] = self._read(name, layer)
-        self._stored(self._parameters[name], layer).release()
-
-    def _read(self, name: str, layer: int | None) -> Floats:
         parameter = self._parameters[name]
-        stored = self._stored(parameter, layer)
         if _is_quantized(parameter):
-            return self.quantized(name, layer).dequantize()
-        values = stored.float32()
-        if stored.format != "float32":
-            stored.release()
-        return values
+            out[...] = self.quantized(name, layer).dequantize()
+            return
+        stored = self._stored(parameter, layer)
+        out[...] = stored.float32()
+        stored.release()
 
     def _stored(self, parameter: ParameterOp, layer: int | None) -> StoredTensor:
         source = parameter.sources[layer or 0]

@@ -99,6 +99,7 @@ class VerilogEmitter:
             When the tool is absent, fails, prints nonsense or exceeds `time_limit` seconds.
         """
         tool = find_simulator(simulator)
+        read_manifest(directory)
         sources = [directory / line for line in (directory / "filelist.f").read_text().split()]
         built = tool.build(sources, "tb", directory / "build" / simulator, waves)
         images = (directory / "images").resolve()

@@ -50,11 +50,8 @@ def write_folder(directory: Path, contents: Mapping[str, str], manifest: Mapping
     CodesignError
         When `directory` exists and is not an earlier emission, or cannot be written.
     """
-    if (
-        directory.exists()
-        and not (directory / MANIFEST).is_file()
-        and (not directory.is_dir() or any(directory.iterdir()))
-    ):
+    free = not directory.exists() or (directory.is_dir() and not any(directory.iterdir()))
+    if not free and _manifest(directory) is None:
         raise CodesignError(f"{directory}: exists and is not an emitted chip; give another folder")
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
@@ -86,12 +83,22 @@ def read_manifest(directory: Path) -> dict[str, object]:
     Raises
     ------
     CodesignError
-        When there is none that can be read.
+        When there is none that can be read, or a file that it lists is not there.
     """
-    try:
-        manifest = json.loads((directory / MANIFEST).read_text())
-    except (OSError, ValueError):
-        manifest = None
-    if not isinstance(manifest, dict):
+    manifest = _manifest(directory)
+    if manifest is None:
         raise CodesignError(f"{directory}: no readable {MANIFEST}; is it a folder that `codesign emit` wrote?")
-    return cast(dict[str, object], manifest)
+    for name in cast(dict[str, str], manifest["files"]):
+        if not (directory / name).is_file():
+            raise CodesignError(f"{directory}: {name} is missing; emit the chip again")
+    return manifest
+
+
+def _manifest(directory: Path) -> dict[str, object] | None:
+    """The manifest of a folder that `write_folder` wrote; None for any other, whatever manifest it holds."""
+    try:
+        value: object = json.loads((directory / MANIFEST).read_text())
+    except (OSError, ValueError, RecursionError):
+        return None
+    manifest = cast(dict[str, object], value) if isinstance(value, dict) else {}
+    return manifest if isinstance(manifest.get("files"), dict) else None

@@ -134,7 +134,7 @@ class _Printer:
                 return "{" + ", ".join(self._expression(part) for part in concat.inputs) + "}"
             case hw.ConstantOp() as constant:
                 number: IntegerAttr = constant.value
-                return f"{width(value)}'d{number.value.data}"
+                return f"{width(value)}'d{number.value.data % (1 << width(value))}"
             case _:
                 return self.names[value]
 

@@ -13,7 +13,7 @@ from xdsl.ir import Attribute, Block, Region, SSAValue
 
 from codesign.errors import CodesignError
 from codesign.weights import StoredTensor
-from codesign_dialects.encoding import ENCODINGS, plain
+from codesign_dialects.encoding import ENCODINGS, FLOAT32, Encoding, plain
 from codesign_dialects.transformer import (
     STEP,
     AddOp,
@@ -151,13 +151,12 @@ class _Builder:
     def _parameter(self, symbol: str, source: str, *shape: int) -> None:
         type = TensorType(f32, shape)
         formats = self._stored_formats(source, shape)
-        if len(formats) > 1:
-            # Mixed quantization gives some layers more bits: the stack is float32, decoded layer by layer.
-            self.parameters[symbol] = ParameterOp(symbol, type, source, "decode")
-            return
-        for format in formats - {"float32"}:
-            type = with_encoding(type, ENCODINGS[format] if format in ENCODINGS else plain(format))
-        self.parameters[symbol] = ParameterOp(symbol, type, source)
+        encoding = _encoding(formats.pop()) if len(formats) == 1 else None
+        if encoding is not None:
+            type = with_encoding(type, None if encoding == Encoding(FLOAT32) else encoding)
+        # Mixed quantization gives some layers more bits: such a stack is float32, decoded layer by layer.
+        decoded = self.tensors is not None and encoding is None
+        self.parameters[symbol] = ParameterOp(symbol, type, source, "decode" if decoded else None)
 
     def _stored_formats(self, source: str, shape: tuple[int, ...]) -> set[str]:
         if self.tensors is None:
@@ -225,6 +224,14 @@ class _Builder:
         step = _function("step", block, [logits.type, cache])
         step.attributes[STEP] = UnitAttr()
         return step
+
+
+def _encoding(stored: str) -> Encoding | None:
+    """The encoding of a stored format; None for one, such as float64, that only files know."""
+    try:
+        return ENCODINGS[stored] if stored in ENCODINGS else plain(stored)
+    except KeyError:
+        return None
 
 
 PER_SEQUENCE = TensorType(i32, (DYNAMIC_INDEX,))

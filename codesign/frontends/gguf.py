@@ -66,19 +66,20 @@ def _decoder(file: GgufFile) -> Decoder:
         raise CodesignError(f"{file.path}: rotary scaling {scaling!r} is not supported; supported: 'none'")
     if file.metadata.get("llama.expert_count", 0):
         raise CodesignError(f"{file.path}: mixtures of experts are not supported")
-    heads = _number(file, "attention.head_count")
-    hidden = _number(file, "embedding_length")
-    if "token_embd.weight" not in file.tensors:
-        raise CodesignError(f"{file.path}: the file holds no tensor 'token_embd.weight'")
+    heads = _whole(file, "attention.head_count")
+    hidden = _whole(file, "embedding_length")
+    embedding = file.tensors.get("token_embd.weight")
+    if embedding is None or not embedding.shape:
+        raise CodesignError(f"{file.path}: the file holds no tensor 'token_embd.weight' with a row for each token")
     return Decoder(
-        vocabulary=file.tensors["token_embd.weight"].shape[0],
-        hidden=int(hidden),
-        layers=int(_number(file, "block_count")),
-        heads=int(heads),
-        kv_heads=int(_number(file, "attention.head_count_kv", heads)),
-        head_size=int(_number(file, "rope.dimension_count", hidden // max(heads, 1))),
-        feed_forward=int(_number(file, "feed_forward_length")),
-        context=int(_number(file, "context_length", 2048)),
+        vocabulary=embedding.shape[0],
+        hidden=hidden,
+        layers=_whole(file, "block_count"),
+        heads=heads,
+        kv_heads=_whole(file, "attention.head_count_kv", heads),
+        head_size=_whole(file, "rope.dimension_count", hidden // max(heads, 1)),
+        feed_forward=_whole(file, "feed_forward_length"),
+        context=_whole(file, "context_length", 2048),
         epsilon=_number(file, "attention.layer_norm_rms_epsilon"),
         theta=_number(file, "rope.freq_base", 10000.0),
         # llama.cpp's converter permutes the rows of query and key so that neighbours make a pair.
@@ -93,3 +94,10 @@ def _number(file: GgufFile, key: str, default: float | None = None) -> float:
         problem = "is missing" if value is None else f"is not a number: {str(value)[:40]}"
         raise CodesignError(f"{file.path}: the metadata 'llama.{key}' {problem}")
     return value
+
+
+def _whole(file: GgufFile, key: str, default: int | None = None) -> int:
+    value = _number(file, key, default)
+    if not float(value).is_integer():
+        raise CodesignError(f"{file.path}: the metadata 'llama.{key}' is not a whole number: {value}")
+    return int(value)

@@ -64,9 +64,9 @@ def from_integer(integers: Integers) -> Floats:
 @_ignore_exceptions
 def to_integer(values: Floats, bits: int) -> Integers:
     """Round to a signed integer of `bits` ≤ 32 bits, ties to even; saturates at both ends; NaN is 0."""
-    # Doubles hold every int32, the upper limit too.
-    whole = np.rint(values, dtype=np.float64)
-    whole = np.where(np.isnan(values), 0.0, whole)
+    # A double holds the upper end of any integer, a float that of short ones.
+    whole = np.rint(values, dtype=np.float32 if bits <= 24 else np.float64)
+    whole = np.where(np.isnan(whole), 0, whole)
     return np.clip(whole, -(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1).astype(np.int32)
 
 

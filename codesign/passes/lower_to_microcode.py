@@ -172,7 +172,7 @@ class _Writer:
     machine: Machine
     block: Block = field(default_factory=Block)
     used: int = 0
-    stored: dict[tuple[str, str, int, int], SSAValue] = field(default_factory=dict[tuple[str, str, int, int], SSAValue])
+    stored: dict[tuple[object, ...], SSAValue] = field(default_factory=dict[tuple[object, ...], SSAValue])
     instructions: list[Instruction] = field(default_factory=list[Instruction])
 
     def write(self, jobs: list[_Job]) -> None:
@@ -202,7 +202,8 @@ class _Writer:
 
     def _operands(self, job: _Job, *, half: int) -> dict[str, SSAValue]:
         regions = {
-            role: RegionOp(half * self.machine.half(role), type) for role, (_, type) in job.operands(self.machine).items()
+            role: RegionOp(half * self.machine.half(role), type)
+            for role, (_, type) in job.operands(self.machine).items()
         }
         self.block.add_ops(regions.values())
         return {role: region.result for role, region in regions.items()}
@@ -222,7 +223,8 @@ class _Writer:
         linear = job.input_of if is_input else job.linear
         first_row = 0 if is_input else job.first_row
         first_token = 0 if part.startswith("weight") else job.first_token
-        key = (linear, part, first_row, first_token)
+        # Operations that share an input may take it in blocks of different numbers of tokens.
+        key = (linear, part, first_row, first_token, type)
         if key not in self.stored:
             region = RegionOp(
                 self.used,

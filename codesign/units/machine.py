@@ -6,12 +6,18 @@ from math import ceil
 from typing import TypeVar
 
 from codesign.errors import CodesignError
-from codesign_dialects.chip import Core, Design, Dma, Matmul, Memory, Scheduler, Sram
+from codesign_dialects.chip import Core, Design, Dma, Matmul, Memory, Quantizer, Scheduler, Sram, Vector
 
 _Found = TypeVar("_Found")
 
 SRAMS = ("activations", "activation_scales", "weights", "weight_scales", "results")
 """The SRAM roles of an emitted core; the order numbers them."""
+
+VECTOR = "vector"
+"""The SRAM role of a core that has a vector unit; its word is one float32 a lane."""
+
+VECTOR_LANES = (4, 8, 16, 32)
+"""Lanes that a vector unit can have."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,7 @@ class Machine:
 
     `lanes` × `width` multiply-accumulates a cycle, `tokens` in flight, `results` dequantized a cycle, `levels` adder
     levels between registers; a port of `port` bytes; a memory that answers after `latency` cycles and then gives
-    `rate` bytes a cycle.
+    `rate` bytes a cycle. `vector` and `quantizer` are the lanes of those units, 0 in a core without.
     """
 
     name: str
@@ -50,6 +56,8 @@ class Machine:
     memory_bytes: int
     microcode: int
     srams: Mapping[str, SramShape]
+    vector: int = 0
+    quantizer: int = 0
 
     def grain(self, role: str) -> int:
         """Bytes in which an SRAM is shared out: whole words and whole beats of the port."""
@@ -100,6 +108,9 @@ class Machine:
             "weight_scales": 4 * matmul.results,
             "results": 4 * matmul.results,
         }
+        vector = _vector_lanes(design, core)
+        if vector:
+            words[VECTOR] = 4 * vector
         return cls(
             name=design.name,
             lanes=matmul.lanes,
@@ -113,6 +124,8 @@ class Machine:
             memory_bytes=int(memory.capacity),
             microcode=scheduler.microcode,
             srams={role: _sram(design, core, role, word, port) for role, word in words.items()},
+            vector=vector,
+            quantizer=_quantizer_lanes(design, core, vector, matmul.width),
         )
 
 
@@ -120,6 +133,30 @@ def _only(design: Design, found: tuple[_Found, ...], what: str) -> _Found:
     if len(found) != 1:
         raise CodesignError(f"design @{design.name} has {len(found)} of {what}; a design with one can be emitted")
     return found[0]
+
+
+def _vector_lanes(design: Design, core: Core) -> int:
+    if not any(sram.role == VECTOR for sram in core.all(Sram)):
+        return 0
+    vector = _only(design, core.all(Vector), "vector unit, which an SRAM of role vector serves")
+    if vector.count != 1 or vector.lanes not in VECTOR_LANES:
+        raise CodesignError(
+            f"chip.vector @{vector.name}: {vector.count} of {vector.lanes} lanes; "
+            f"one of {', '.join(map(str, VECTOR_LANES))} lanes can be emitted"
+        )
+    return vector.lanes
+
+
+def _quantizer_lanes(design: Design, core: Core, vector: int, width: int) -> int:
+    if not vector or not core.all(Quantizer):
+        return 0
+    quantizer = _only(design, core.all(Quantizer), "quantizer")
+    if quantizer.count != 1 or quantizer.lanes != vector or vector > width:
+        raise CodesignError(
+            f"chip.quantizer @{quantizer.name}: {quantizer.count} of {quantizer.lanes} lanes; one with the lanes of the "
+            f"vector unit, {vector}, can be emitted, no more than the matmul unit's width, {width}"
+        )
+    return quantizer.lanes
 
 
 def _sram(design: Design, core: Core, role: str, word: int, port: int) -> SramShape:

@@ -1,0 +1,342 @@
+// Copyright the Codesign authors.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// The vector unit: one function over rows of float32, a beat of Lanes values a cycle.
+//
+// A command takes rows of length values from a, and for a function of two operands as many from b, or one value a row
+// (lane 0 of a word), or the command's immediate. It writes as many values to result, or for a reduction one word a row
+// with the result in every lane. Lanes of a written word behind the end of a row are +0. Addresses and strides, from a
+// row to the next, count words of Lanes values, the first in the lowest bits. Memories answer a read in the next cycle.
+//
+// The command is packed from its lowest bit: function, operand (codes in vector_pkg), a, a_stride, b, b_stride, result,
+// result_stride, immediate, rows, length (both at least 1).
+//
+// The next command is taken when every result is written, so it reads them. A command must not read a word that it has
+// written for an earlier beat: in place is allowed, shifted is not.
+// Accepted in cycle a, it issues in cycles a + 1 to a + issues, and is idle and ready again in cycle
+// a + issues + 4 + latency of the function, where issues = rows * beats, but for a sum with SumRows rows in turn
+// SumRows * (beats * groups - 1) + (rows - 1) % SumRows + 1, with groups = rows / SumRows rounded up.
+
+module vector #(
+  parameter  int Lanes       = 16,  // a power of two, 4 at least
+  parameter  int AddressBits = 10,
+  parameter  int RowsBits    = 16,
+  parameter  int LengthBits  = 16,
+  localparam int CommandBits = 6 + 6 * AddressBits + 32 + RowsBits + LengthBits,
+  localparam int WordBits    = Lanes * 32
+) (
+  input  logic                   clk_i,
+  input  logic                   rst_ni,
+  input  logic                   command_valid_i,
+  output logic                   command_ready_o,
+  input  logic [CommandBits-1:0] command_i,
+  output logic                   idle_o,
+  output logic                   a_read_o,
+  output logic [AddressBits-1:0] a_address_o,
+  input  logic [WordBits-1:0]    a_data_i,
+  output logic                   b_read_o,
+  output logic [AddressBits-1:0] b_address_o,
+  input  logic [WordBits-1:0]    b_data_i,
+  output logic                   result_write_o,
+  output logic [AddressBits-1:0] result_address_o,
+  output logic [WordBits-1:0]    result_data_o
+);
+
+  localparam int LaneBits   = $clog2(Lanes);
+  localparam int BeatsBits  = LengthBits - LaneBits;
+  localparam int AddLatency = float_pkg::latency(float_pkg::Add);
+  localparam int MaxLatency = float_pkg::latency(float_pkg::Max);
+  localparam int SumLatency = vector_pkg::reduce_latency(Lanes, AddLatency);
+  localparam int Division   = float_pkg::latency(float_pkg::Divide);
+  localparam int Longest    = (SumLatency > Division) ? SumLatency : Division;
+  localparam int DelayBits  = $clog2(Longest + 1);
+
+  // The command.
+  logic                   active_q;
+  logic                   accept;
+  logic [AddressBits-1:0] a;
+  logic [AddressBits-1:0] a_stride;
+  logic [AddressBits-1:0] b;
+  logic [AddressBits-1:0] b_stride;
+  logic [AddressBits-1:0] result;
+  logic [AddressBits-1:0] result_stride;
+  logic [31:0]            immediate;
+  logic [RowsBits-1:0]    rows;
+  logic [LengthBits-1:0]  length;
+  logic [3:0]             function_code;
+  logic [1:0]             operand_code;
+
+  assign {length, rows, immediate, result_stride, result, b_stride, b, a_stride, a, operand_code, function_code}
+    = command_i;
+
+  logic [3:0]             function_q;
+  logic [1:0]             operand_q;
+  logic [AddressBits-1:0] a_stride_q;
+  logic [AddressBits-1:0] b_stride_q;
+  logic [AddressBits-1:0] result_stride_q;
+  logic [31:0]            immediate_q;
+  logic [RowsBits-1:0]    rows_q;
+  logic [LengthBits-1:0]  last_q;  // place of a row's last value
+  logic [BeatsBits-1:0]   last_beat;
+  logic [Lanes-1:0]       tail;    // lanes of the last beat that a row fills
+  logic                   sums;
+  logic                   reduces;
+
+  assign command_ready_o = ~active_q;
+  assign idle_o          = ~active_q;
+  assign accept          = command_valid_i & command_ready_o;
+
+  always_ff @(posedge clk_i) begin
+    if (accept) begin
+      function_q      <= function_code;
+      operand_q       <= operand_code;
+      a_stride_q      <= a_stride;
+      b_stride_q      <= b_stride;
+      result_stride_q <= result_stride;
+      immediate_q     <= immediate;
+      rows_q          <= rows;
+      last_q          <= length - 1'b1;
+    end
+  end
+
+  assign last_beat = last_q[LengthBits-1:LaneBits];
+  assign sums      = function_q == vector_pkg::ReduceSum;
+  assign reduces   = sums | (function_q == vector_pkg::ReduceMaximum);
+  // All but the Lanes - 1 - last behind it.
+  assign tail = {Lanes{1'b1}} >> ~last_q[LaneBits-1:0];
+
+  // Read.
+  logic step;
+  logic issue;
+  logic issue_first;
+  logic issue_last;
+  logic last_slot;
+
+  vector_sequencer #(
+    .RowsBits (RowsBits),
+    .BeatsBits(BeatsBits)
+  ) u_sequencer (
+    .clk_i,
+    .rst_ni,
+    .start_i     (accept),
+    .turns_i     (sums),
+    .rows_i      (rows_q),
+    .last_beat_i (last_beat),
+    .step_o      (step),
+    .issue_o     (issue),
+    .first_beat_o(issue_first),
+    .last_beat_o (issue_last),
+    .last_slot_o (last_slot)
+  );
+
+  assign a_read_o = issue;
+  assign b_read_o = issue & (operand_q != vector_pkg::Immediate);
+
+  vector_address #(
+    .Bits(AddressBits)
+  ) u_a_address (
+    .clk_i,
+    .load_i        (accept),
+    .base_i        (a),
+    .step_i        (step),
+    .last_slot_i   (last_slot),
+    .last_beat_i   (issue_last),
+    .stride_i      (a_stride_q),
+    .group_stride_i(sums ? AddressBits'(vector_pkg::SumRows) * a_stride_q : a_stride_q),
+    .beat_step_i   (1'b1),
+    .address_o     (a_address_o)
+  );
+
+  // A reduction has one operand, so b knows no turns.
+  vector_address #(
+    .Bits(AddressBits)
+  ) u_b_address (
+    .clk_i,
+    .load_i        (accept),
+    .base_i        (b),
+    .step_i        (step),
+    .last_slot_i   (1'b1),
+    .last_beat_i   (issue_last),
+    .stride_i      (b_stride_q),
+    .group_stride_i(b_stride_q),
+    .beat_step_i   (operand_q == vector_pkg::Words),
+    .address_o     (b_address_o)
+  );
+
+  // Operands, registered. What follows the end of a row counts for nothing in a reduction.
+  logic                read_q;
+  logic                read_first_q;
+  logic                read_last_q;
+  logic [WordBits-1:0] a_operand_q;
+  logic [WordBits-1:0] b_operand_q;
+
+  always_ff @(posedge clk_i or negedge rst_ni) begin
+    if (!rst_ni) begin
+      read_q <= 1'b0;
+    end else begin
+      read_q <= issue;
+    end
+  end
+
+  always_ff @(posedge clk_i) begin
+    read_first_q <= issue_first;
+    read_last_q  <= issue_last;
+  end
+
+  for (genvar lane = 0; lane < Lanes; lane++) begin : gen_operand
+    logic [31:0] a_value;
+    logic [31:0] b_value;
+
+    assign a_value = a_data_i[lane*32+:32];
+
+    always_comb begin
+      case (operand_q)
+        vector_pkg::Words:  b_value = b_data_i[lane*32+:32];
+        vector_pkg::Scalar: b_value = b_data_i[31:0];
+        default:            b_value = immediate_q;
+      endcase
+    end
+
+    always_ff @(posedge clk_i) begin
+      a_operand_q[lane*32+:32] <= a_value;
+      b_operand_q[lane*32+:32] <= b_value;
+      if (reduces && read_last_q && !tail[lane]) begin
+        a_operand_q[lane*32+:32] <= sums ? vector_pkg::SumNeutral : vector_pkg::MaximumNeutral;
+      end
+      if (function_q == vector_pkg::Subtract) begin
+        b_operand_q[lane*32+31] <= ~b_value[31];
+      end
+      if (function_q == vector_pkg::Reciprocal) begin
+        a_operand_q[lane*32+:32] <= vector_pkg::One;
+        b_operand_q[lane*32+:32] <= a_value;
+      end
+    end
+  end
+
+  // What goes with the operands: bit i of either is i cycles behind them. A result is whole when a row's last beat is in
+  // a reduction, and with every beat elsewhere. Those of a command do not outlive it: the next may take longer.
+  logic [Longest:0]     whole_q;
+  logic [Longest:0]     first_q;
+  logic [DelayBits-1:0] latency;
+  logic                 finish;
+
+  always_ff @(posedge clk_i or negedge rst_ni) begin
+    if (!rst_ni) begin
+      whole_q <= '0;
+      first_q <= '0;
+    end else begin
+      whole_q <= accept ? '0 : {whole_q[Longest-1:0], read_q & (~reduces | read_last_q)};
+      first_q <= {first_q[Longest-1:0], read_first_q};
+    end
+  end
+
+  always_comb begin
+    case (function_q)
+      vector_pkg::Multiply:                       latency = DelayBits'(float_pkg::FloatMultiplyLatency);
+      vector_pkg::Divide, vector_pkg::Reciprocal: latency = DelayBits'(Division);
+      vector_pkg::Maximum:                        latency = DelayBits'(MaxLatency);
+      vector_pkg::Exp:                            latency = DelayBits'(float_pkg::latency(float_pkg::Exp));
+      vector_pkg::SquareRoot:                     latency = DelayBits'(float_pkg::latency(float_pkg::Sqrt));
+      vector_pkg::ReduceSum:                      latency = DelayBits'(SumLatency);
+      vector_pkg::ReduceMaximum:                  latency = DelayBits'(vector_pkg::reduce_latency(Lanes, MaxLatency));
+      default:                                    latency = DelayBits'(AddLatency);
+    endcase
+  end
+
+  assign finish = whole_q[latency];
+
+  // The place of the result in the array.
+  logic [BeatsBits-1:0] beat_q;
+  logic [RowsBits-1:0]  row_q;
+  logic                 finish_last;
+  logic [Lanes-1:0]     keep;
+  logic                 write_q;
+  logic                 write_last_q;
+  logic                 write_end_q;
+
+  assign finish_last = reduces | (beat_q == last_beat);
+  assign keep        = (reduces | ~finish_last) ? '1 : tail;
+
+  always_ff @(posedge clk_i) begin
+    write_last_q <= finish_last;
+    write_end_q  <= finish_last & (row_q + 1'b1 == rows_q);
+    if (accept) begin
+      beat_q <= '0;
+      row_q  <= '0;
+    end else if (finish) begin
+      beat_q <= finish_last ? '0 : beat_q + 1'b1;
+      row_q  <= finish_last ? row_q + 1'b1 : row_q;
+    end
+  end
+
+  always_ff @(posedge clk_i or negedge rst_ni) begin
+    if (!rst_ni) begin
+      active_q <= 1'b0;
+      write_q  <= 1'b0;
+    end else begin
+      active_q <= accept | (active_q & ~(write_q & write_end_q));
+      write_q  <= finish;
+    end
+  end
+
+  vector_address #(
+    .Bits(AddressBits)
+  ) u_result_address (
+    .clk_i,
+    .load_i        (accept),
+    .base_i        (result),
+    .step_i        (write_q),
+    .last_slot_i   (1'b1),
+    .last_beat_i   (write_last_q),
+    .stride_i      (result_stride_q),
+    .group_stride_i(result_stride_q),
+    .beat_step_i   (1'b1),
+    .address_o     (result_address_o)
+  );
+
+  assign result_write_o = write_q;
+
+  // Functions.
+  logic [WordBits-1:0] sum;
+  logic [WordBits-1:0] maximum;
+
+  vector_combine #(
+    .Lanes    (Lanes),
+    .IsMaximum(1'b0)
+  ) u_sum (
+    .clk_i,
+    .reduce_i (reduces),
+    .first_i  (first_q[LaneBits*AddLatency]),
+    .a_i      (a_operand_q),
+    .b_i      (b_operand_q),
+    .results_o(sum)
+  );
+
+  vector_combine #(
+    .Lanes    (Lanes),
+    .IsMaximum(1'b1)
+  ) u_maximum (
+    .clk_i,
+    .reduce_i (reduces),
+    .first_i  (first_q[LaneBits*MaxLatency]),
+    .a_i      (a_operand_q),
+    .b_i      (b_operand_q),
+    .results_o(maximum)
+  );
+
+  for (genvar lane = 0; lane < Lanes; lane++) begin : gen_lane
+    vector_lane u_lane (
+      .clk_i,
+      .function_i   (function_q),
+      .keep_i       (keep[lane]),
+      .a_i          (a_operand_q[lane*32+:32]),
+      .b_i          (b_operand_q[lane*32+:32]),
+      .sum_i        (sum[lane*32+:32]),
+      .maximum_i    (maximum[lane*32+:32]),
+      .row_sum_i    (sum[WordBits-1-:32]),
+      .row_maximum_i(maximum[WordBits-1-:32]),
+      .result_o     (result_data_o[lane*32+:32])
+    );
+  end
+
+endmodule

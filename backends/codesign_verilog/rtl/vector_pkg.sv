@@ -1,0 +1,40 @@
+// Copyright the Codesign authors.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// The codes of a vector command, and how long each function takes.
+
+package vector_pkg;
+
+  typedef enum logic [3:0] {
+    Add,
+    Subtract,
+    Multiply,
+    Divide,
+    Maximum,
+    Exp,
+    SquareRoot,
+    Reciprocal,
+    ReduceSum,
+    ReduceMaximum
+  } function_e;
+
+  // Where operand b comes from: words like those of a, lane 0 of one word a row, or the command itself.
+  typedef enum logic [1:0] {
+    Words,
+    Scalar,
+    Immediate
+  } operand_e;
+
+  // Rows that a sum takes turns between: a row's next beat comes when its running sum leaves the adder.
+  localparam int SumRows = float_pkg::latency(float_pkg::Add);
+
+  localparam logic [31:0] SumNeutral     = 32'h8000_0000;  // -0
+  localparam logic [31:0] MaximumNeutral = 32'hFF80_0000;  // -infinity
+  localparam logic [31:0] One            = 32'h3F80_0000;
+
+  // Cycles of a reduction from its operands to a row's result: the tree's levels, then the accumulator.
+  function automatic int reduce_latency(int lanes, int unit_latency);
+    return ($clog2(lanes) + 1) * unit_latency;
+  endfunction
+
+endpackage

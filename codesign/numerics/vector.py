@@ -1,0 +1,59 @@
+"""What each function of the vector unit computes, on rows of float32: see docs/arithmetic.md."""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from codesign.numerics.float32 import (
+    Floats,
+    Operand,
+    add,
+    divide,
+    maximum,
+    multiply,
+    row_maxima,
+    row_sums,
+    square_root,
+)
+from codesign.numerics.functions import exponential, reciprocal
+
+
+def _subtract(left: Operand, right: Operand) -> Floats:
+    return add(left, np.negative(right))
+
+
+UNARY: Mapping[str, Callable[[Floats], Floats]] = {
+    "exp": exponential,
+    "square_root": square_root,
+    "reciprocal": reciprocal,
+}
+"""Functions of one operand, value by value."""
+
+BINARY: Mapping[str, Callable[[Operand, Operand], Floats]] = {
+    "add": add,
+    "subtract": _subtract,
+    "multiply": multiply,
+    "divide": divide,
+    "maximum": maximum,
+}
+"""Functions of two operands, value by value."""
+
+
+def compute(function: str, source: Floats, operand: Operand | None, lanes: int) -> Floats:
+    """Apply `function`, by its name in the microcode dialect, to ``[rows, length]``.
+
+    `operand` is ``[rows, length]``, ``[rows, 1]`` or a scalar, and None for a function of one operand. A reduction gives
+    ``[rows, 1]``, a sum in the order that a unit of `lanes` lanes has; every other function gives ``[rows, length]``.
+
+    Raises
+    ------
+    KeyError
+        If there is no such function.
+    """
+    if function == "reduce_sum":
+        return row_sums(source, lanes)[:, None]
+    if function == "reduce_maximum":
+        return row_maxima(source)[:, None]
+    if operand is None:
+        return UNARY[function](source)
+    return BINARY[function](source, operand)
