@@ -1,6 +1,6 @@
 """Write SmolLM2-135M-Instruct as the Hugging Face folder that `transformers` makes of its GGUF file.
 
-    python benchmarks/smollm2_folder.py FILE.gguf FOLDER
+python benchmarks/smollm2_folder.py FILE.gguf FOLDER
 """
 
 import sys

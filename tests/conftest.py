@@ -69,7 +69,7 @@ class Llama:
         return folder
 
     def interleaved(self) -> "Llama":
-        """The same function with neighbouring features as rotary pairs: rows of query and key permuted, as llama.cpp's converter does."""
+        """The same function with neighbours as rotary pairs: query and key rows permuted as by llama.cpp."""
         tensors = dict(self.tensors)
         for name, values in self.tensors.items():
             if "q_proj" in name or "k_proj" in name:
@@ -110,5 +110,5 @@ def _make(seed: int = 0, **changes: object) -> Llama:
 
 @pytest.fixture(scope="session")
 def make_llama() -> Callable[..., Llama]:
-    """``make_llama(seed=0, **shape)``: a random decoder, its shape the fields of `Decoder`, small unless told otherwise."""
+    """``make_llama(seed=0, **shape)``: a random decoder, its shape fields of `Decoder`, small unless told."""
     return _make

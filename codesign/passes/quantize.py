@@ -23,8 +23,8 @@ class QuantizePass(ModulePass):
     inputs.
 
     With `activations`, the input of every such linear operation is quantized as it arrives, one scale a token, and the
-    products are summed as integers. Parameters whose name matches a pattern of `skip` (``head``, ``layers.down``,
-    ``layers.*``) stay as they are.
+    products are summed as integers. Parameters whose name matches a pattern of `skip` (``head``, ``"layers.down"``,
+    ``"layers.*"``) stay as they are.
     """
 
     name = "quantize"

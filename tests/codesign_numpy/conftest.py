@@ -1,4 +1,4 @@
-"""A decoder written plainly in float64: position by position, head by head, no cache, nothing shared with the executor."""
+"""A decoder written plainly in float64: position by position, head by head, nothing shared with the executor."""
 
 from collections.abc import Callable, Sequence
 from math import cos, sin, sqrt
@@ -51,7 +51,7 @@ def _softmax(scores: Sequence[float]) -> Vector:
     return weights / weights.sum()
 
 
-def _logits(llama, tokens: Sequence[int]) -> NDArray[np.float64]:  # noqa: ANN001
+def _logits(llama, tokens: Sequence[int]) -> NDArray[np.float64]:
     """Logits ``[tokens, vocabulary]`` of one sequence."""
     shape = llama.shape
     w = {name: values.astype(np.float64) for name, values in llama.tensors.items()}

@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 from xdsl.dialects.builtin import StringAttr
 
 from codesign.errors import CodesignError
+from codesign.ir import parse_module
+from codesign.plugins.manager import plugins
 from codesign.program import Program
-from codesign_dialects.encoding import plain
-from codesign_dialects.transformer import GateOp, LinearOp, QuantizeOp
+from codesign_dialects.transformer import GateOp
 from codesign_numpy.executor import NumpyExecutor, NumpySession
 
 EXAMPLES = settings(max_examples=40)
@@ -155,3 +156,14 @@ def test_what_it_cannot_compute_is_refused_rather_than_computed_as_something_els
     find(program, GateOp).activation = StringAttr("relu")
     with pytest.raises(CodesignError, match="relu"):
         NumpySession(program).step([[1]])
+
+
+def test_a_context_that_the_model_does_not_state(make_llama) -> None:
+    text = str(make_llama().program()).replace("context = 64", "context = ?")
+    program = make_llama().program()
+    dynamic = program.with_module(parse_module(text, "test", plugins().context()))
+    with pytest.raises(CodesignError, match="the model states no context: say how many tokens to keep"):
+        NumpySession(dynamic)
+    np.testing.assert_array_equal(
+        NumpySession(dynamic, context=9).step([[1, 2, 3]]), NumpySession(program, context=9).step([[1, 2, 3]])
+    )

@@ -22,7 +22,7 @@ def transformed(program, pipeline: str):
 
 
 def rounded_rows(values, bits: int):
-    """Rows as integers with a float32 scale each, by float64 arithmetic rounded once an operation (which is exact for binary32)."""
+    """Rows as integers with a float32 scale each: float64 arithmetic, rounded once an operation."""
     limit = 2 ** (bits - 1) - 1
     scales = (np.abs(values).max(axis=1).astype(np.float64) / limit).astype(np.float32)
     scales[scales == 0] = 1
@@ -104,7 +104,7 @@ def test_a_tied_embedding_is_read_as_the_values_it_stores(make_llama) -> None:
     name = "model.embed_tokens.weight"
     integers, scales = rounded_rows(llama.tensors[name], 8)
     rounded = (np.array(integers, np.float32) * scales[:, None]).astype(np.float32)
-    quantized = transformed(llama.program(), "quantize{weights=int8 skip=\"layers.*\"}")
+    quantized = transformed(llama.program(), 'quantize{weights=int8 skip="layers.*"}')
     same = type(llama)(llama.shape, {**llama.tensors, name: rounded})
     np.testing.assert_array_equal(
         NumpySession(quantized).step([[1, 2, 3]]), NumpySession(same.program()).step([[1, 2, 3]])
@@ -113,9 +113,9 @@ def test_a_tied_embedding_is_read_as_the_values_it_stores(make_llama) -> None:
 
 def find_linear(program, name: str) -> LinearOp:
     for op in program.module.walk():
-        if isinstance(op, LinearOp) and isinstance(op.weight.owner, GetOp):
-            if op.weight.owner.parameter.string_value() == name:
-                return op
+        get = op.weight.owner if isinstance(op, LinearOp) else None
+        if isinstance(get, GetOp) and get.parameter.string_value() == name:
+            return op
     raise AssertionError(name)
 
 

@@ -1,7 +1,6 @@
 """Every unit of the float library against NumPy and against integer arithmetic, bit for bit; latencies with it."""
 
 from collections.abc import Callable, Iterable
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -61,39 +60,6 @@ EXACT: dict[str, Callable[[int, int], int]] = {
     "quotients": oracle.divide,
     "roots": lambda a, _: oracle.square_root(a),
 }
-
-
-def exact_exponential(a: int) -> int:
-    """The steps of docs/arithmetic.md, with the constants printed there."""
-    if oracle.is_nan(a):
-        return oracle.NAN
-    argument = oracle.order(a)
-    if argument >= 0x42B20000:
-        return oracle.INFINITY
-    if argument <= oracle.order(0xC2D00000):
-        return 0
-    significand, exponent = oracle.scaled(a)
-    logarithm = abs(significand) * 49570624150 * 2**30 // 2 ** (35 - exponent)
-    octave, within = divmod(-logarithm if significand < 0 else logarithm, 1 << 30)
-    step, rest = divmod(within, 1 << 24)
-    growth = rest * 2907238 // 2**22 + (rest // 2**8) ** 2 // 2**16 * 15829 // 2**14
-    power = POWERS[step]
-    return oracle.rounded(False, power + power // 2**7 * growth // 2**23, 1, octave - 30)
-
-
-def power_word(step: int) -> int:
-    """2^(step / 64) (1 + h³ / 192) at 30 bits: the integer whose 64th power is nearest, found by halving."""
-    # h = ln 2 / 64, by the series of ln 2 = sum of 1 / (k 2^k).
-    h = sum((Fraction(1, k << k) for k in range(1, 120)), Fraction(0)) / 64
-    target = 2**step * (1 + h**3 / 192) ** 64
-    low, high = 1 << 31, 1 << 32  # at 31 bits, to see on which side of a tie the power lies
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if Fraction(middle, 1 << 31) ** 64 <= target else (low, middle)
-    return (low + 1) // 2
-
-
-POWERS = [power_word(step) for step in range(64)]
 
 
 @pytest.mark.parametrize("simulator", ["verilator", "iverilog"])
@@ -200,7 +166,7 @@ def check(simulation: Simulation, a: Words, b: Words, folder: Path, exponentials
         exact = np.array([operation(*pair) for pair in pairs], np.uint32)
         assert_equal(name, simulated[name], exact, a, b)
     chosen = np.array(exponentials)
-    exact = np.array([exact_exponential(word) for word in a[chosen].tolist()], np.uint32)
+    exact = np.array([oracle.exponential(word) for word in a[chosen].tolist()], np.uint32)
     assert_equal("powers", simulated["powers"][chosen], exact, a[chosen], b[chosen])
 
 

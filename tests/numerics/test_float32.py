@@ -10,13 +10,18 @@ from codesign.errors import CodesignError
 from codesign.numerics import float32
 from tests.numerics import float_oracle as oracle
 
-# Patterns near the ends of every exponent range, and any others.
+SPECIALS = [0, 0x80000000, 1, 0x80000001, 0x3F800000, 0xBF800000, 0x7F7FFFFF, 0x7F800000, 0xFF800000, 0x7FC00000]
+
+# Patterns near the ends of every exponent range, those of integers too, and any others.
 PATTERNS = st.one_of(
+    st.sampled_from(SPECIALS),
     st.integers(0, 0xFFFFFFFF),
     st.builds(
         lambda sign, exponent, fraction: sign << 31 | exponent << 23 | fraction & 0x7FFFFF,
         st.integers(0, 1),
-        st.sampled_from([0, 1, 2, 23, 24, 25, 102, 103, 104, 126, 127, 128, 150, 151, 253, 254, 255]),
+        st.sampled_from(
+            [0, 1, 2, 23, 24, 25, 102, 103, 104, 126, 127, 128, 133, 134, 150, 151, 157, 158, 253, 254, 255]
+        ),
         st.one_of(st.integers(-3, 3), st.integers(0, 22).map(lambda bit: 1 << bit)),
     ),
 )
@@ -38,6 +43,15 @@ def floats(words: list[int]) -> float32.Floats:
 @given(pairs=st.lists(st.tuples(PATTERNS, PATTERNS), min_size=1, max_size=50))
 def test_binary_operations(name: str, pairs: list[tuple[int, int]]):
     function, exact = BINARY[name]
+    a, b = zip(*pairs, strict=True)
+    result = function(floats(list(a)), floats(list(b))).view(np.uint32)
+    assert result.tolist() == [int(exact(*pair)) for pair in pairs]
+
+
+@pytest.mark.parametrize("name", BINARY)
+def test_every_pair_of_specials(name: str):
+    function, exact = BINARY[name]
+    pairs = [(a, b) for a in SPECIALS for b in SPECIALS]
     a, b = zip(*pairs, strict=True)
     result = function(floats(list(a)), floats(list(b))).view(np.uint32)
     assert result.tolist() == [int(exact(*pair)) for pair in pairs]
@@ -72,6 +86,13 @@ def test_sums_in_the_stated_order(patterns: list[int], lanes: int):
     assert result == [written_out_sum(patterns, lanes), written_out_sum(patterns[::-1], lanes)]
 
 
+@pytest.mark.parametrize("lanes", [1, 2, 8, 32])
+def test_sums_of_ordinary_numbers(lanes: int):
+    values = np.random.default_rng(lanes).normal(size=(3, 4, 77)).astype(np.float32)
+    expected = [written_out_sum(row, lanes) for row in values.view(np.uint32).reshape(-1, 77).tolist()]
+    assert float32.row_sums(values, lanes).view(np.uint32).reshape(-1).tolist() == expected
+
+
 def test_the_order_of_a_sum_matters_and_is_this_one():
     big = 2.0**24
     values = np.array([big, 1, 1, 1, -big, 1], np.float32)
@@ -98,6 +119,12 @@ def test_maxima_of_rows(values: float32.Floats):
         for word in row.view(np.uint32).tolist():
             expected = oracle.maximum(expected, word)
         assert int(maximum.view(np.uint32)) == expected
+
+
+def test_minus_zeros_are_kept():
+    zeros = np.full((1, 3), -0.0, np.float32)
+    assert np.signbit(float32.row_sums(zeros, 4)).all()
+    assert np.signbit(float32.row_sums(zeros, 2)).all()
 
 
 def test_no_values():

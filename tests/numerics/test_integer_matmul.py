@@ -63,7 +63,7 @@ def test_a_chunk_too_long_would_be_wrong() -> None:
 
 
 def binary32(value: Fraction) -> Fraction:
-    """The nearest binary32 value of a product of two of them, ties to even; NumPy's float64 holds such a product exactly."""
+    """The nearest binary32 value of a product of two of them, which float64 holds exactly."""
     assert Fraction(float(value)) == value
     return Fraction(float(np.float32(float(value))))
 

@@ -31,7 +31,9 @@ def test_the_logits_stay(data, keys, make_llama, apply, session) -> None:
     batch = data.draw(st.integers(1, 3))
     whole, parts = session(program, batch=batch), session(blocked, batch=batch)
     for _ in range(data.draw(st.integers(1, 3))):
-        tokens = data.draw(st.lists(st.lists(st.integers(0, 47), min_size=1, max_size=10), min_size=batch, max_size=batch))
+        tokens = data.draw(
+            st.lists(st.lists(st.integers(0, 47), min_size=1, max_size=10), min_size=batch, max_size=batch)
+        )
         expected = whole.step(tokens)
         assert np.abs(parts.step(tokens) - expected).max() <= 1e-5 * np.abs(expected).max()
 

@@ -1,9 +1,10 @@
 """``lower-to-microcode``: every value computed once, on operands that nothing overwrites, on any chip of the shape."""
 
+from itertools import pairwise
 from math import ceil
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import Phase, assume, given, settings
 from hypothesis import strategies as st
 
 from codesign import api
@@ -14,6 +15,8 @@ from codesign_dialects.microcode import MEMORY, CopyOp, HaltOp, MatmulOp, Progra
 
 QUANTIZE = "quantize{weights=int8 activations=int8}"
 MATRICES = ("query", "key", "value", "output", "gate", "up", "down")
+INPUT_OF = {"layers.key": "layers.query", "layers.value": "layers.query", "layers.up": "layers.gate"}
+"""Operations whose input is another's."""
 
 
 EDGE = api.load_chip("edge")
@@ -39,7 +42,7 @@ def check(program, machine: Machine, shapes: dict[str, tuple[int, int]], tokens:
     done: dict[str, list[tuple[int, int]]] = {name: [] for name in shapes}
     stored = microcode(program).regions_in_memory
     spans = sorted((span(region, machine.port) for region in stored), key=lambda s: s.start)
-    assert all(not overlap(a, b) for a, b in zip(spans, spans[1:], strict=False)), "regions of memory are apart"
+    assert all(not overlap(a, b) for a, b in pairwise(spans)), "regions of memory are apart"
     assert all(s.start % machine.port == 0 and s.stop <= machine.memory_bytes for s in spans)
     held: dict[str, list[tuple[range, object]]] = {role: [] for role in machine.srams}
     busy: list[tuple[str, range]] = []  # what the multiplication in flight reads and writes
@@ -64,7 +67,9 @@ def check(program, machine: Machine, shapes: dict[str, tuple[int, int]], tokens:
                 if "matmul" in op.waits:
                     busy = []
                 on_chip = source if destination.memory == MEMORY else destination
-                clash = [role for role, at in busy if role == on_chip.memory and overlap(at, span(on_chip, machine.port))]
+                clash = [
+                    role for role, at in busy if role == on_chip.memory and overlap(at, span(on_chip, machine.port))
+                ]
                 assert not clash, f"a copy touches {clash} while a multiplication uses it"
                 if source.memory == MEMORY:
                     put(destination, source)
@@ -85,7 +90,10 @@ def check(program, machine: Machine, shapes: dict[str, tuple[int, int]], tokens:
                     "activations": "input",
                     "activation_scales": "input_scale",
                 }
-                (name,) = {operand.linear.string_value() for operand in operands.values()}
+                name = operands["weights"].linear.string_value()
+                assert operands["weight_scales"].linear.string_value() == name
+                for role in ("activations", "activation_scales"):
+                    assert operands[role].linear.string_value() == INPUT_OF.get(name, name)
                 row = {operands[role].first_row.value.data for role in ("weights", "weight_scales")}
                 token = {operands[role].first_token.value.data for role in ("activations", "activation_scales")}
                 count, _, slices = op.shape
@@ -100,14 +108,15 @@ def check(program, machine: Machine, shapes: dict[str, tuple[int, int]], tokens:
         assert sorted(done[name]) == [(t, r) for t in range(tokens) for r in range(padded)], name
 
 
-@settings(max_examples=40)
+@settings(max_examples=60, phases=[Phase.generate])  # shrinking thousands of instructions takes minutes
 @given(data=st.data())
 def test_every_row_and_token_is_computed_once(data, make_llama, apply) -> None:
-    lanes, width, port = (data.draw(st.sampled_from([4, 8, 16, 32])) for _ in range(3))
+    lanes, width = (data.draw(st.sampled_from([4, 8, 32])) for _ in range(2))
+    port = data.draw(st.sampled_from([8, 64]))  # a beat shorter or longer than most words
     srams = {
         role: {"capacity": f"{data.draw(st.integers(1, 40)) * scale} B"}
         for role, scale in (
-            ("weights", 2 * lanes * width),
+            ("weights", lanes * width),
             ("weight_scales", 4 * lanes),
             ("activations", 4 * width),
             ("activation_scales", 16),
@@ -135,17 +144,17 @@ def test_every_row_and_token_is_computed_once(data, make_llama, apply) -> None:
     try:
         lowered = apply(program, pipeline, chip)
     except CodesignError as error:
-        assert "short by" in str(error)
+        assert "short by" in str(error) or "are less than one word" in str(error)
         assume(False)
-    matrices = {
-        f"layers.{name}": lowered.parameters[f"layers.{name}"].type.get_shape()[1:] for name in MATRICES
-    }
+    matrices = {f"layers.{name}": lowered.parameters[f"layers.{name}"].type.get_shape()[1:] for name in MATRICES}
     assert microcode(lowered).sym_name.data == f"layer{layer}"
     check(lowered, Machine.of(chip.design), matrices, tokens)
 
 
 def test_a_chip_of_the_library(make_llama, apply) -> None:
-    lowered = apply(make_llama(hidden=200, feed_forward=700).program(), f"{QUANTIZE},lower-to-microcode{{tokens=19}}", EDGE)
+    lowered = apply(
+        make_llama(hidden=200, feed_forward=700).program(), f"{QUANTIZE},lower-to-microcode{{tokens=19}}", EDGE
+    )
     matrices = {f"layers.{name}": lowered.parameters[f"layers.{name}"].type.get_shape()[1:] for name in MATRICES}
     machine = Machine.of(chip_of(lowered.module).design)
     check(lowered, machine, matrices, 19)
@@ -154,12 +163,13 @@ def test_a_chip_of_the_library(make_llama, apply) -> None:
 
 
 def test_shared_operands_are_stored_once(make_llama, apply) -> None:
-    """A weight that serves three blocks of tokens lies in memory once."""
+    """A weight that serves three blocks of tokens lies in memory once, and so does an input of several weights."""
     lowered = apply(make_llama().program(), f"{QUANTIZE},lower-to-microcode{{tokens=24}}", EDGE)
     parts = [(region.linear.string_value(), region.part.data) for region in microcode(lowered).regions_in_memory]
     for name in MATRICES:
         assert parts.count((f"layers.{name}", "weight")) == 1
-        assert parts.count((f"layers.{name}", "input")) == parts.count((f"layers.{name}", "result")) == 3
+        assert parts.count((f"layers.{name}", "result")) == 3
+        assert parts.count((f"layers.{name}", "input")) == (0 if f"layers.{name}" in INPUT_OF else 3)
 
 
 def test_skipped_matrices_are_left_out(make_llama, apply) -> None:
@@ -200,7 +210,11 @@ def test_a_chip_too_small_says_by_how_much(make_llama, apply, changes, message) 
         (f"{QUANTIZE},lower-to-microcode", None, "the program names no chip; compile it for one"),
         (f"{QUANTIZE},lower-to-microcode{{tokens=0}}", "edge", "tokens=0; at least one is needed"),
         (f"{QUANTIZE},lower-to-microcode{{layer=2}}", "edge", "lower-to-microcode: there is no layer 2"),
-        ("lower-to-microcode", "edge", "no linear operation is on integers; run quantize{weights=int8 activations=int8} first"),
+        (
+            "lower-to-microcode",
+            "edge",
+            "no linear operation is on integers; run quantize{weights=int8 activations=int8} first",
+        ),
         (f"{QUANTIZE},lower-to-microcode", "h100", "chip.core @sm: 132 cores; one can be emitted"),
     ],
 )

@@ -61,7 +61,7 @@ def test_a_text_that_is_no_pipeline(pipeline: str, message: str) -> None:
     assert "\n" not in str(error.value)
 
 
-@given(st.text(max_size=20) | st.text("quantize{}=,. int84\"[]", max_size=25))
+@given(st.text(max_size=20) | st.text('quantize{}=,. int84"[]', max_size=25))
 def test_no_text_raises_anything_else(pipeline: str) -> None:
     try:
         parse_passes(pipeline, plugins())
@@ -96,7 +96,12 @@ def test_after_sees_the_module_after_each_pass(make_llama) -> None:
 
 @pytest.mark.parametrize(
     "pipeline",
-    ["", "quantize{weights=int8 activations=int8}", "block-attention{keys=8}", "quantize{weights=int4 group=4},block-attention{keys=3}"],
+    [
+        "",
+        "quantize{weights=int8 activations=int8}",
+        "block-attention{keys=8}",
+        "quantize{weights=int4 group=4},block-attention{keys=3}",
+    ],
 )
 def test_what_passes_make_is_read_back(make_llama, pipeline) -> None:
     module = apply_passes(make_llama().program().module, parse_passes(pipeline, plugins()), plugins().context())
@@ -109,13 +114,20 @@ def test_what_passes_make_is_read_back(make_llama, pipeline) -> None:
     ("text", "message"),
     [
         ("", "test.mlir:1:1: "),
-        ("builtin.module {}", "test.mlir: the module has no `codesign.version` attribute; expected `codesign.version = 1 : i64`"),
+        (
+            "builtin.module {}",
+            "test.mlir: the module has no `codesign.version` attribute; expected `codesign.version = 1 : i64`",
+        ),
         ("builtin.module {", "test.mlir:1:"),
-        ("builtin.module attributes {codesign.version = 2 : i64} {}", "test.mlir: IR version 2 is not known; this release reads 1"),
-        ("builtin.module attributes {codesign.version = \"1\"} {}", "has no `codesign.version` attribute"),
+        (
+            "builtin.module attributes {codesign.version = 2 : i64} {}",
+            "test.mlir: IR version 2 is not known; this release reads 1",
+        ),
+        ('builtin.module attributes {codesign.version = "1"} {}', "has no `codesign.version` attribute"),
         ('"nobodys.op"() : () -> ()', "nobodys.op"),
         (
-            'builtin.module attributes {codesign.version = 1 : i64} {\n  transformer.parameter @w : tensor<?xf32> from "w"\n}',
+            "builtin.module attributes {codesign.version = 1 : i64} {\n"
+            '  transformer.parameter @w : tensor<?xf32> from "w"\n}',
             "test.mlir: a parameter has a static, positive shape",
         ),
         ("(" * 100_000, "test.mlir"),

@@ -74,7 +74,8 @@ def test_skip(make_llama, apply, skip, left) -> None:
 def test_two_passes_quantize_what_each_names(make_llama, apply) -> None:
     """Mixed precision: four bits for all but the down projections, which get eight."""
     program = apply(
-        make_llama().program(), 'quantize{weights=int4 skip="layers.down"},quantize{weights=int8 skip=embedding,"layers.[!d]*"}'
+        make_llama().program(),
+        'quantize{weights=int4 skip="layers.down"},quantize{weights=int8 skip=embedding,"layers.[!d]*"}',
     )
     bits = {name: encoding_of(parameter.type).element.bits for name, parameter in program.parameters.items()}
     assert bits["layers.down"] == 8 and bits["layers.up"] == bits["embedding"] == 4
@@ -99,15 +100,24 @@ def test_the_logits_stay_as_close_as_the_bits_allow(data, bits, activations, mak
         ("quantize{weights=int9}", "quantize: weights=int9 is not supported; supported: int2 to int8"),
         ("quantize{weights=float16}", "quantize: weights=float16 is not supported; supported: int2 to int8"),
         ("quantize{weights=nonsense}", "quantize: weights=nonsense is not supported; supported: int2 to int8"),
-        ("quantize{weights=int8 activations=uint8}", "quantize: activations=uint8 is not supported; supported: int2 to int8"),
+        (
+            "quantize{weights=int8 activations=uint8}",
+            "quantize: activations=uint8 is not supported; supported: int2 to int8",
+        ),
         (
             "quantize{weights=int8 activations=int8 group=8}",
             "quantize: integer activations with grouped weights are not supported; leave out group= or activations=",
         ),
         ("quantize{weights=int8 group=7}", "quantize: group=7 does not divide the "),
         ("quantize{weights=int8 group=0}", "quantize: group=0 does not divide the "),
-        ("quantize{weights=int8 skip=heads}", "quantize: skip=heads matches no parameter; the module has embedding, norm, "),
-        ("quantize{weights=int8},quantize{weights=int4}", "is quantized already, as <int8, scale = <float32>, per = channel>"),
+        (
+            "quantize{weights=int8 skip=heads}",
+            "quantize: skip=heads matches no parameter; the module has embedding, norm, ",
+        ),
+        (
+            "quantize{weights=int8},quantize{weights=int4}",
+            "is quantized already, as <int8, scale = <float32>, per = channel>",
+        ),
     ],
 )
 def test_refusals(make_llama, apply, pipeline, message) -> None:

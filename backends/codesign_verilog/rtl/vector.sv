@@ -42,14 +42,17 @@ module vector #(
   output logic [WordBits-1:0]    result_data_o
 );
 
-  localparam int LaneBits   = $clog2(Lanes);
-  localparam int BeatsBits  = LengthBits - LaneBits;
-  localparam int AddLatency = float_pkg::latency(float_pkg::Add);
-  localparam int MaxLatency = float_pkg::latency(float_pkg::Max);
-  localparam int SumLatency = vector_pkg::reduce_latency(Lanes, AddLatency);
-  localparam int Division   = float_pkg::latency(float_pkg::Divide);
-  localparam int Longest    = (SumLatency > Division) ? SumLatency : Division;
-  localparam int DelayBits  = $clog2(Longest + 1);
+  localparam int LaneBits         = $clog2(Lanes);
+  localparam int BeatsBits        = LengthBits - LaneBits;
+  localparam int AddLatency       = float_pkg::latency(float_pkg::Add);
+  localparam int DivideLatency    = float_pkg::latency(float_pkg::Divide);
+  localparam int ExpLatency       = float_pkg::latency(float_pkg::Exp);
+  localparam int MaxLatency       = float_pkg::latency(float_pkg::Max);
+  localparam int SqrtLatency      = float_pkg::latency(float_pkg::Sqrt);
+  localparam int ReduceSumLatency = vector_pkg::reduce_latency(Lanes, AddLatency);
+  localparam int ReduceMaxLatency = vector_pkg::reduce_latency(Lanes, MaxLatency);
+  localparam int Longest          = (ReduceSumLatency > DivideLatency) ? ReduceSumLatency : DivideLatency;
+  localparam int DelayBits        = $clog2(Longest + 1);
 
   // The command.
   logic                   active_q;
@@ -233,12 +236,12 @@ module vector #(
   always_comb begin
     case (function_q)
       vector_pkg::Multiply:                       latency = DelayBits'(float_pkg::FloatMultiplyLatency);
-      vector_pkg::Divide, vector_pkg::Reciprocal: latency = DelayBits'(Division);
+      vector_pkg::Divide, vector_pkg::Reciprocal: latency = DelayBits'(DivideLatency);
       vector_pkg::Maximum:                        latency = DelayBits'(MaxLatency);
-      vector_pkg::Exp:                            latency = DelayBits'(float_pkg::latency(float_pkg::Exp));
-      vector_pkg::SquareRoot:                     latency = DelayBits'(float_pkg::latency(float_pkg::Sqrt));
-      vector_pkg::ReduceSum:                      latency = DelayBits'(SumLatency);
-      vector_pkg::ReduceMaximum:                  latency = DelayBits'(vector_pkg::reduce_latency(Lanes, MaxLatency));
+      vector_pkg::Exp:                            latency = DelayBits'(ExpLatency);
+      vector_pkg::SquareRoot:                     latency = DelayBits'(SqrtLatency);
+      vector_pkg::ReduceSum:                      latency = DelayBits'(ReduceSumLatency);
+      vector_pkg::ReduceMaximum:                  latency = DelayBits'(ReduceMaxLatency);
       default:                                    latency = DelayBits'(AddLatency);
     endcase
   end
