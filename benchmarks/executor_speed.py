@@ -74,7 +74,7 @@ class Theirs:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="SmolLM2-135M as a Hugging Face folder")
-    parser.add_argument("--prompt", type=int, default=256, help="prompt tokens")
+    parser.add_argument("--prompt", type=int, default=512, help="prompt tokens")
     parser.add_argument("--tokens", type=int, default=32, help="tokens decoded after a prompt of 32")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--json", action="store_true")

@@ -37,24 +37,20 @@ def attend(
     tokens = queries.shape[1]
     for sequence, start in enumerate(past.tolist()):
         keys, values = cache.keys[layer, sequence], cache.values[layer, sequence]
-        if tokens == 1:
-            _attend_one(queries[sequence, 0], keys[:, : start + 1], values[:, : start + 1], scale, out[sequence, 0])
-            continue
         for first in range(0, tokens, QUERY_BLOCK):
             block = slice(first, min(first + QUERY_BLOCK, tokens))
             seen = start + block.stop
             _attend_many(queries[sequence, block], keys[:, :seen], values[:, :seen], scale, out[sequence, block])
 
 
-def _attend_one(query: Floats, keys: Floats, values: Floats, scale: np.float32, out: Floats) -> None:
-    """One query ``[heads, size]`` over the keys and values ``[KV heads, seen, size]``."""
-    grouped = (len(keys), -1, query.shape[1])
-    scores = np.matmul((query * scale).reshape(grouped), keys.transpose(0, 2, 1))
+def attend_one(queries: Floats, keys: Floats, values: Floats, scale: np.float32, out: Floats) -> None:
+    """One token's queries ``[KV heads, heads each, size]`` over keys and values ``[KV heads, seen, size]``."""
+    scores = np.matmul(queries * scale, keys.transpose(0, 2, 1))
     np.subtract(scores, np.maximum.reduce(scores, axis=-1, keepdims=True), out=scores)
     np.exp(scores, out=scores)
     total = np.add.reduce(scores, axis=-1, keepdims=True)
-    result = np.matmul(scores, values, out=out.reshape(grouped))
-    np.divide(result, total, out=result)
+    np.matmul(scores, values, out=out)
+    np.divide(out, total, out=out)
 
 
 def _attend_many(queries: Floats, keys: Floats, values: Floats, scale: np.float32, out: Floats) -> None:
@@ -80,7 +76,7 @@ def _attend_many(queries: Floats, keys: Floats, values: Floats, scale: np.float3
 
 @remember
 def _later(tokens: int) -> NDArray[np.bool_]:
-    """Which of `tokens` consecutive keys each of the queries at the same positions must not see: ``[keys, queries]``."""
+    """Which of `tokens` consecutive keys the queries at the same positions must not see: ``[keys, queries]``."""
     positions = np.arange(tokens)
     return positions[:, None] > positions
 

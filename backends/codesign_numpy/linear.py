@@ -3,15 +3,17 @@
 from typing import cast
 
 import numpy as np
+from xdsl.ir import SSAValue
 
 from codesign.errors import CodesignError
 from codesign.numerics.integer_matmul import exact_chunk, integer_matmul, scale_sums
 from codesign.numerics.quantization import largest_integer
 from codesign.plugins.backend import LinearTrace
 from codesign_dialects.formats import encoding_of
-from codesign_dialects.transformer import LinearOp
+from codesign_dialects.transformer import GetOp, LinearOp, RMSNormOp
 from codesign_dialects.transformer.shapes import shape_of
 from codesign_numpy.buffers import Floats, Integers, Weight
+from codesign_numpy.parameters import Parameters
 from codesign_numpy.plan import Plan, weight_of
 
 
@@ -43,30 +45,56 @@ def _siblings(op: LinearOp) -> list[LinearOp]:
     return sorted(same, key=block.get_operation_index)
 
 
-def _stacked(weights: list[Weight], plan: Plan) -> Floats:
+def folds_weight(norm: RMSNormOp) -> bool:
+    """Whether the weight of `norm` goes into those of the operations that read it: linear, of a layer, in float32."""
+    readers = [use.operation for use in norm.result.uses]
+    return bool(readers) and all(
+        isinstance(op, LinearOp) and not op.integer and op.bias is None and _is_of_layer(op.weight) for op in readers
+    )
+
+
+def _is_of_layer(weight: SSAValue) -> bool:
+    return isinstance(weight.owner, GetOp) and weight.owner.layer is not None
+
+
+def _stacked(ops: list[LinearOp], plan: Plan) -> Floats:
     """The weights ``[in, sum of out]``, prepared once for all plans."""
+    weights = [weight_of(op.weight, plan) for op in ops]
     key = tuple((weight.name, weight.layer) for weight in weights)
-    parameters = plan.parameters
-    if key not in plan.weights and len(key) == 1 and key[0][1] is None:
-        # Not of a layer: the head, whose table the embedding may share.
-        plan.weights[key] = parameters.float32(*key[0]).T
     if key not in plan.weights:
-        rows = [parameters[name].type.get_shape()[-2] for name, _ in key]
-        stacked = parameters.arena.array(parameters[key[0][0]].type.get_shape()[-1], sum(rows))
-        for (name, layer), part in zip(key, np.split(stacked.T, np.cumsum(rows)[:-1]), strict=True):
-            parameters.read_into(name, layer, part)
+        stacked = _prepare(key, plan.parameters)
+        norm = ops[0].input.owner
+        if isinstance(norm, RMSNormOp) and folds_weight(norm):
+            scale = weight_of(norm.weight, plan)
+            stacked *= plan.parameters.float32(scale.name, scale.layer)[:, None]
         plan.weights[key] = stacked
     return cast(Floats, plan.weights[key])
 
 
+def _prepare(key: tuple[tuple[str, int | None], ...], parameters: Parameters) -> Floats:
+    name, layer = key[0]
+    if layer is None and not parameters.is_mapped(name):
+        # The head; the embedding reads the same table, and one decoded copy serves both.
+        return parameters.float32(name, layer).T
+    rows = [parameters[name].type.get_shape()[-2] for name, _ in key]
+    columns = parameters[name].type.get_shape()[-1]
+    # BLAS reads fastest along the longer side.
+    wide = sum(rows) >= columns
+    stacked = parameters.arena.array(columns, sum(rows)) if wide else parameters.arena.array(sum(rows), columns).T
+    for (name, layer), part in zip(key, np.split(stacked.T, np.cumsum(rows)[:-1]), strict=True):
+        parameters.read_into(name, layer, part)
+    return stacked
+
+
 def _lower_fused(ops: list[LinearOp], plan: Plan) -> None:
-    weight = _stacked([weight_of(op.weight, plan) for op in ops], plan)
+    weight = _stacked(ops, plan)
     x = plan.array(ops[0].input)
     tokens = x.shape[0] * x.shape[1]
     x = x.reshape(tokens, x.shape[2])
     out = plan.scratch(ops[0], (tokens, weight.shape[1]))
     if tokens == 1:
-        plan.calls.append(lambda: np.dot(x[0], weight, out=out[0]))
+        row, result = x[0], out[0]
+        plan.calls.append(lambda: np.dot(row, weight, out=result))
     else:
         plan.calls.append(lambda: np.matmul(x, weight, out=out))
     start = 0

@@ -29,9 +29,9 @@ from codesign_dialects.transformer import (
     RMSNormOp,
     RotaryOp,
 )
-from codesign_numpy.attention import attend, attend_block
+from codesign_numpy.attention import attend, attend_block, attend_one
 from codesign_numpy.buffers import Floats, Integers, KVCache
-from codesign_numpy.linear import lower_linear
+from codesign_numpy.linear import folds_weight, lower_linear
 from codesign_numpy.plan import Lowering, Plan, lower_end, lower_get, lower_repeat, weight_of
 
 ONE = np.float32(1)
@@ -55,29 +55,29 @@ def _values(value: SSAValue, plan: Plan) -> Floats:
 
 
 def _embedding(op: EmbeddingOp, plan: Plan) -> None:
-    table = _values(op.table, plan)
+    table = plan.parameters.table(weight_of(op.table, plan).name)
     tokens, out = plan.inputs.tokens, plan.buffer(op.result)
     plan.calls.append(lambda: np.take(table, tokens, axis=0, out=out, mode="clip"))
 
 
 def _rms_norm(op: RMSNormOp, plan: Plan) -> None:
     x, out = plan.array(op.input), plan.buffer(op.result)
-    weight = _values(op.weight, plan)
-    epsilon, count = np.float32(op.epsilon.value.data), np.float32(x.shape[-1])
+    size, epsilon = x.shape[-1], op.epsilon.value.data
 
     def call() -> None:
-        mean = np.einsum("...i,...i->...", x, x) / count
-        np.multiply(x, (ONE / np.sqrt(mean + epsilon))[..., None], out=out)
-        np.multiply(out, weight, out=out)
+        mean = np.einsum("...i,...i->...", x, x) / np.float32(size)
+        np.multiply(x, (ONE / np.sqrt(mean + np.float32(epsilon)))[..., None], out=out)
 
     def call_on_one() -> None:
-        mean = float(np.dot(single, single)) / x.shape[-1]
-        np.multiply(single, np.float32(1 / sqrt(mean + op.epsilon.value.data)), out=single_out)
-        np.multiply(single_out, weight, out=single_out)
+        mean = float(np.dot(single, single)) / size
+        np.multiply(single, np.float32(1 / sqrt(mean + epsilon)), out=single_out)
 
     # One token a step is most of a generation: there the general form's own cost would be a tenth of the time.
     single, single_out = x.reshape(-1), out.reshape(-1)
-    plan.calls.append(call_on_one if single.size == x.shape[-1] else call)
+    plan.calls.append(call_on_one if single.size == size else call)
+    if not folds_weight(op):
+        weight = _values(op.weight, plan)
+        plan.calls.append(lambda: np.multiply(out, weight, out=out))
 
 
 def _rotation(plan: Plan, size: int, theta: float, pair: int) -> tuple[Floats, Floats]:
@@ -174,13 +174,14 @@ def _append_kv(op: AppendKVOp, plan: Plan) -> None:
     kv_heads, size = cache.keys.shape[2], cache.keys.shape[4]
     split = (plan.batch, plan.tokens, kv_heads, size)
     keys, values = (plan.array(value).reshape(split).transpose(0, 2, 1, 3) for value in (op.keys, op.values))
+    cached_keys, cached_values = cache.keys[layer], cache.values[layer]
     past, tokens = plan.inputs.past, plan.tokens
     plan.values[op.result] = cache
 
     def call() -> None:
         for sequence, start in enumerate(past.tolist()):
-            cache.keys[layer, sequence, :, start : start + tokens] = keys[sequence]
-            cache.values[layer, sequence, :, start : start + tokens] = values[sequence]
+            cached_keys[sequence, :, start : start + tokens] = keys[sequence]
+            cached_values[sequence, :, start : start + tokens] = values[sequence]
 
     plan.calls.append(call)
 
@@ -190,6 +191,18 @@ def _attention(op: AttentionOp, plan: Plan) -> None:
     split = (plan.batch, plan.tokens, op.heads.value.data, cache.keys.shape[4])
     queries, out = plan.array(op.queries).reshape(split), plan.buffer(op.result).reshape(split)
     scale = np.float32(op.scale.value.data)
+    if plan.batch == plan.tokens == 1:
+        # Most steps of a generation; what does not change from step to step is taken apart here.
+        kv_heads, size = cache.keys.shape[2], cache.keys.shape[4]
+        one, result = (array.reshape(kv_heads, -1, size) for array in (queries, out))
+        keys, values = cache.keys[layer, 0], cache.values[layer, 0]
+
+        def call() -> None:
+            seen = past.item() + 1
+            attend_one(one, keys[:, :seen], values[:, :seen], scale, result)
+
+        plan.calls.append(call)
+        return
     plan.calls.append(lambda: attend(queries, cache, layer, past, scale, out))
 
 

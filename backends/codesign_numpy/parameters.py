@@ -56,6 +56,17 @@ class Parameters:
             self._read[name, layer] = values
         return self._read[name, layer]
 
+    def is_mapped(self, name: str) -> bool:
+        """Whether the values of a parameter that is not of a layer stand in its file as they are."""
+        parameter = self._parameters[name]
+        return not _is_quantized(parameter) and self._stored(parameter, None).format == "float32"
+
+    def table(self, name: str) -> Floats:
+        """A table of which few rows are read: a view of the file where that stores float32."""
+        if not self.is_mapped(name):
+            return self.float32(name, None)
+        return self._stored(self._parameters[name], None).float32()
+
     def read_into(self, name: str, layer: int | None, out: Floats) -> None:
         """Write the values of a parameter into `out`."""
         parameter = self._parameters[name]

@@ -42,8 +42,8 @@ BINARY: Mapping[str, Callable[[Operand, Operand], Floats]] = {
 def compute(function: str, source: Floats, operand: Operand | None, lanes: int) -> Floats:
     """Apply `function`, by its name in the microcode dialect, to ``[rows, length]``.
 
-    `operand` is ``[rows, length]``, ``[rows, 1]`` or a scalar, and None for a function of one operand. A reduction gives
-    ``[rows, 1]``, a sum in the order that a unit of `lanes` lanes has; every other function gives ``[rows, length]``.
+    `operand` is ``[rows, length]``, ``[rows, 1]`` or a scalar, and None for a function of one operand. A reduction
+    gives ``[rows, 1]``, a sum in the order that a unit of `lanes` lanes has; other functions give ``[rows, length]``.
 
     Raises
     ------

@@ -153,8 +153,8 @@ def _quantizer_lanes(design: Design, core: Core, vector: int, width: int) -> int
     quantizer = _only(design, core.all(Quantizer), "quantizer")
     if quantizer.count != 1 or quantizer.lanes != vector or vector > width:
         raise CodesignError(
-            f"chip.quantizer @{quantizer.name}: {quantizer.count} of {quantizer.lanes} lanes; one with the lanes of the "
-            f"vector unit, {vector}, can be emitted, no more than the matmul unit's width, {width}"
+            f"chip.quantizer @{quantizer.name}: {quantizer.count} of {quantizer.lanes} lanes; one with the lanes of "
+            f"the vector unit, {vector}, can be emitted, no more than the matmul unit's width, {width}"
         )
     return quantizer.lanes
 

@@ -15,7 +15,7 @@ FLOAT_ADD, FLOAT_MAXIMUM, FLOAT_DIVIDE, FLOAT_EXP, FLOAT_SQUARE_ROOT = 4, 1, 16,
 """Pipeline stages of the float units (rtl/float_pkg.sv; a test compares)."""
 
 WORDS, SCALAR, IMMEDIATE = 0, 1, 2
-"""Where a second operand comes from: as many words as the first has, one value a row, the command (rtl/vector_pkg.sv)."""
+"""Where a second operand is: in as many words as the first, one value a row, the command (rtl/vector_pkg.sv)."""
 
 FUNCTION_BITS, OPERAND_BITS = 4, 2
 

@@ -6,12 +6,14 @@ one unit, in order; it first waits until the units named by ``wait`` are idle. T
 """
 
 from collections.abc import Sequence
+from math import isfinite
 from typing import TypeAlias
 
 from xdsl.dialects.builtin import (
     ArrayAttr,
     FlatSymbolRefAttrConstr,
     Float32Type,
+    FloatAttr,
     IntegerAttr,
     IntegerType,
     MemRefType,
@@ -25,6 +27,7 @@ from xdsl.irdl import (
     IRDLOperation,
     irdl_op_definition,
     operand_def,
+    opt_operand_def,
     opt_prop_def,
     prop_def,
     region_def,
@@ -42,6 +45,15 @@ MEMORY = "memory"
 
 PARTS = ("weight", "weight_scale", "input", "input_scale", "result")
 """What a region of off-chip memory holds of a linear operation."""
+
+VECTOR_BINARY = ("add", "subtract", "multiply", "divide", "maximum")
+"""Functions of the vector unit that take two operands, value by value."""
+
+VECTOR_REDUCTIONS = ("reduce_sum", "reduce_maximum")
+"""Functions of the vector unit that make one value of a row."""
+
+VECTOR_FUNCTIONS = (*VECTOR_BINARY, "exp", "square_root", "reciprocal", *VECTOR_REDUCTIONS)
+"""The functions of the vector unit; the order numbers them."""
 
 
 @irdl_op_definition
@@ -287,6 +299,129 @@ def _shape(value: SSAValue) -> tuple[int, ...]:
 
 
 @irdl_op_definition
+class VectorOp(Instruction):
+    """A function over rows of float32, ``[rows, length]``, in the SRAM of the vector unit.
+
+    A function of two operands takes the second from a region of that shape, from ``[rows, 1]``, one value a row, or
+    from an immediate. A reduction writes ``[rows, 1]``. Rows may be apart:
+    ``memref<2x5xf32, strided<[8, 1]>, "vector">``.
+    """
+
+    name = "microcode.vector"
+
+    function = prop_def(StringAttr)
+    source = operand_def(MemRef)
+    operand = opt_operand_def(MemRef)
+    immediate = opt_prop_def(FloatAttr[Float32Type])
+    destination = operand_def(MemRef)
+
+    traits = traits_def(HasParent(ProgramOp))
+    assembly_format = (
+        "$function $source (`with` $operand^)? (`immediate` $immediate^)? `into` $destination "
+        "(`wait` $wait^)? attr-dict `:` type(operands)"
+    )
+
+    def __init__(
+        self,
+        function: str,
+        source: SSAValue,
+        destination: SSAValue,
+        *,
+        operand: SSAValue | None = None,
+        immediate: float | None = None,
+        wait: Sequence[str] = (),
+    ):
+        super().__init__(
+            operands=[source, operand, destination],
+            properties={
+                "function": StringAttr(function),
+                "immediate": FloatAttr(immediate, Float32Type()) if immediate is not None else None,
+                "wait": _wait(wait),
+            },
+        )
+
+    def verify_(self) -> None:
+        function, shape = self.function.data, _shape(self.source)
+        if function not in VECTOR_FUNCTIONS:
+            raise VerifyException(f"{self.name}: a function is one of {', '.join(VECTOR_FUNCTIONS)}; got '{function}'")
+        if len(shape) != 2:
+            raise VerifyException(f"{self.name}: the source is [rows, length], got {list(shape)}")
+        seconds = (self.operand is not None) + (self.immediate is not None)
+        if seconds != (function in VECTOR_BINARY):
+            wanted = "a second operand or an immediate" if function in VECTOR_BINARY else "one operand"
+            raise VerifyException(f"{self.name}: {function} takes {wanted}")
+        if self.immediate is not None and not isfinite(self.immediate.value.data):
+            raise VerifyException(f"{self.name}: an immediate is finite, got {self.immediate.value.data}")
+        if self.operand is not None and _shape(self.operand) not in (shape, (shape[0], 1)):
+            raise VerifyException(
+                f"{self.name}: the second operand must have shape {list(shape)} or {[shape[0], 1]}, "
+                f"got {list(_shape(self.operand))}"
+            )
+        result = (shape[0], 1) if function in VECTOR_REDUCTIONS else shape
+        if _shape(self.destination) != result:
+            raise VerifyException(
+                f"{self.name}: the destination of {function} must have shape {list(result)}, "
+                f"got {list(_shape(self.destination))}"
+            )
+        for value in self.operands:
+            _verify_rows(self.name, value)
+
+
+@irdl_op_definition
+class QuantizeOp(Instruction):
+    """Quantize rows of float32, ``[rows, length]``, to the matmul unit's activations, ``[rows, slices, width]`` int8,
+    zeros behind the end of a row, with one float32 scale a row."""
+
+    name = "microcode.quantize"
+
+    source = operand_def(MemRef)
+    activations = operand_def(MemRef)
+    scales = operand_def(MemRef)
+
+    traits = traits_def(HasParent(ProgramOp))
+    assembly_format = "$source `into` $activations `scaled` $scales (`wait` $wait^)? attr-dict `:` type(operands)"
+
+    def __init__(self, source: SSAValue, activations: SSAValue, scales: SSAValue, wait: Sequence[str] = ()):
+        super().__init__(operands=[source, activations, scales], properties={"wait": _wait(wait)})
+
+    def verify_(self) -> None:
+        source, activations, scales = _shape(self.source), _shape(self.activations), _shape(self.scales)
+        if len(source) != 2 or len(activations) != 3:
+            raise VerifyException(
+                f"{self.name}: the source is [rows, length] and the activations are [rows, slices, width], "
+                f"got {list(source)} and {list(activations)}"
+            )
+        (rows, length), width = source, activations[2]
+        wanted = (rows, -(-length // width), width)
+        if activations != wanted or scales != (rows,):
+            raise VerifyException(
+                f"{self.name}: activations and scales must have shapes {list(wanted)} and {[rows]}, "
+                f"got {list(activations)} and {list(scales)}"
+            )
+        _verify_rows(self.name, self.source)
+        for name, value, kind in (
+            ("activations", self.activations, IntegerType(8)),
+            ("scales", self.scales, Float32Type()),
+        ):
+            if _type(value).element_type != kind:
+                raise VerifyException(f"{self.name}: {name} must hold {kind}, got {_type(value).element_type}")
+            if region_of(value).memory == MEMORY:
+                raise VerifyException(f"{self.name}: {name} must lie in an SRAM, not in off-chip memory")
+
+
+def _verify_rows(name: str, value: SSAValue) -> None:
+    """Rows of the vector SRAM: float32, their values side by side."""
+    region = region_of(value)
+    if region.memory != "vector" or _type(value).element_type != Float32Type():
+        raise VerifyException(f'{name}: works on f32 in the SRAM "vector", got {value.type}')
+    strides = _type(value).get_strides()
+    if strides is None or strides[0] is None or strides[0] < 0 or strides[1] != 1:
+        raise VerifyException(
+            f"{name}: the values of a row lie side by side, and rows at a static stride; got {value.type}"
+        )
+
+
+@irdl_op_definition
 class HaltOp(Instruction):
     """End the program."""
 
@@ -299,5 +434,5 @@ class HaltOp(Instruction):
         super().__init__(properties={"wait": _wait(wait)})
 
 
-OPERATIONS: list[type[Operation]] = [ProgramOp, RegionOp, CopyOp, MatmulOp, HaltOp]
+OPERATIONS: list[type[Operation]] = [ProgramOp, RegionOp, CopyOp, MatmulOp, VectorOp, QuantizeOp, HaltOp]
 Microcode = Dialect("microcode", OPERATIONS)

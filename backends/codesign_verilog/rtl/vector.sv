@@ -14,8 +14,9 @@
 // The next command is taken when every result is written, so it reads them. A command must not read a word that it has
 // written for an earlier beat: in place is allowed, shifted is not.
 // Accepted in cycle a, it issues in cycles a + 1 to a + issues, and is idle and ready again in cycle
-// a + issues + 4 + latency of the function, where issues = rows * beats, but for a sum with SumRows rows in turn
-// SumRows * (beats * groups - 1) + (rows - 1) % SumRows + 1, with groups = rows / SumRows rounded up.
+// a + issues + 4 + latency of the function, where issues = rows * beats. A row's next beat can be summed when its
+// running sum leaves the adder; in the turns (cycles of an addition) until then other rows are. A sum so has issues =
+// turns * (beats * groups - 1) + (rows - 1) % turns + 1, with groups = rows / turns rounded up.
 
 module vector #(
   parameter  int Lanes       = 16,  // a power of two, 4 at least
@@ -53,6 +54,8 @@ module vector #(
   localparam int ReduceMaxLatency = vector_pkg::reduce_latency(Lanes, MaxLatency);
   localparam int Longest          = (ReduceSumLatency > DivideLatency) ? ReduceSumLatency : DivideLatency;
   localparam int DelayBits        = $clog2(Longest + 1);
+
+  localparam logic [31:0] One = 32'h3F80_0000;
 
   // The command.
   logic                   active_q;
@@ -109,13 +112,13 @@ module vector #(
   assign tail = {Lanes{1'b1}} >> ~last_q[LaneBits-1:0];
 
   // Read.
-  logic step;
   logic issue;
   logic issue_first;
   logic issue_last;
   logic last_slot;
 
   vector_sequencer #(
+    .Turns    (AddLatency),
     .RowsBits (RowsBits),
     .BeatsBits(BeatsBits)
   ) u_sequencer (
@@ -125,7 +128,6 @@ module vector #(
     .turns_i     (sums),
     .rows_i      (rows_q),
     .last_beat_i (last_beat),
-    .step_o      (step),
     .issue_o     (issue),
     .first_beat_o(issue_first),
     .last_beat_o (issue_last),
@@ -141,11 +143,11 @@ module vector #(
     .clk_i,
     .load_i        (accept),
     .base_i        (a),
-    .step_i        (step),
+    .step_i        (issue),
     .last_slot_i   (last_slot),
     .last_beat_i   (issue_last),
     .stride_i      (a_stride_q),
-    .group_stride_i(sums ? AddressBits'(vector_pkg::SumRows) * a_stride_q : a_stride_q),
+    .group_stride_i(sums ? AddressBits'(AddLatency) * a_stride_q : a_stride_q),
     .beat_step_i   (1'b1),
     .address_o     (a_address_o)
   );
@@ -157,7 +159,7 @@ module vector #(
     .clk_i,
     .load_i        (accept),
     .base_i        (b),
-    .step_i        (step),
+    .step_i        (issue),
     .last_slot_i   (1'b1),
     .last_beat_i   (issue_last),
     .stride_i      (b_stride_q),
@@ -191,33 +193,27 @@ module vector #(
     logic [31:0] b_value;
 
     assign a_value = a_data_i[lane*32+:32];
-
-    always_comb begin
-      case (operand_q)
-        vector_pkg::Words:  b_value = b_data_i[lane*32+:32];
-        vector_pkg::Scalar: b_value = b_data_i[31:0];
-        default:            b_value = immediate_q;
-      endcase
-    end
+    assign b_value = (operand_q == vector_pkg::Words) ? b_data_i[lane*32+:32] :
+                     (operand_q == vector_pkg::Scalar) ? b_data_i[31:0] : immediate_q;
 
     always_ff @(posedge clk_i) begin
       a_operand_q[lane*32+:32] <= a_value;
       b_operand_q[lane*32+:32] <= b_value;
       if (reduces && read_last_q && !tail[lane]) begin
-        a_operand_q[lane*32+:32] <= sums ? vector_pkg::SumNeutral : vector_pkg::MaximumNeutral;
+        a_operand_q[lane*32+:32] <= vector_pkg::neutral(~sums);
       end
       if (function_q == vector_pkg::Subtract) begin
         b_operand_q[lane*32+31] <= ~b_value[31];
       end
       if (function_q == vector_pkg::Reciprocal) begin
-        a_operand_q[lane*32+:32] <= vector_pkg::One;
+        a_operand_q[lane*32+:32] <= One;
         b_operand_q[lane*32+:32] <= a_value;
       end
     end
   end
 
-  // What goes with the operands: bit i of either is i cycles behind them. A result is whole when a row's last beat is in
-  // a reduction, and with every beat elsewhere. Those of a command do not outlive it: the next may take longer.
+  // What goes with the operands: bit i of either is i cycles behind them. A result is whole when a row's last beat is
+  // in a reduction, and with every beat elsewhere. Those of a command do not outlive it: the next may take longer.
   logic [Longest:0]     whole_q;
   logic [Longest:0]     first_q;
   logic [DelayBits-1:0] latency;

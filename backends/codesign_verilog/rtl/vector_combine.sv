@@ -21,7 +21,7 @@ module vector_combine #(
   output logic [Lanes*32-1:0] results_o  // of a reduction, the last
 );
 
-  localparam logic [31:0] Neutral = IsMaximum ? vector_pkg::MaximumNeutral : vector_pkg::SumNeutral;
+  localparam logic [31:0] Neutral = vector_pkg::neutral(IsMaximum);
 
   for (genvar i = 0; i < Lanes; i++) begin : gen_unit
     logic [31:0] reduce_left, reduce_right;

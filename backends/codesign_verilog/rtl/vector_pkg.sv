@@ -25,12 +25,10 @@ package vector_pkg;
     Immediate
   } operand_e;
 
-  // Rows that a sum takes turns between: a row's next beat comes when its running sum leaves the adder.
-  localparam int SumRows = float_pkg::latency(float_pkg::Add);
-
-  localparam logic [31:0] SumNeutral     = 32'h8000_0000;  // -0
-  localparam logic [31:0] MaximumNeutral = 32'hFF80_0000;  // -infinity
-  localparam logic [31:0] One            = 32'h3F80_0000;
+  // What changes no maximum: -infinity; what changes no sum: -0.
+  function automatic logic [31:0] neutral(logic is_maximum);
+    return is_maximum ? 32'hFF80_0000 : 32'h8000_0000;
+  endfunction
 
   // Cycles of a reduction from its operands to a row's result: the tree's levels, then the accumulator.
   function automatic int reduce_latency(int lanes, int unit_latency);

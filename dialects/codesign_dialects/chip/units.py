@@ -95,7 +95,7 @@ class Sram(Part):
     """On-chip memory, explicitly addressed or a cache."""
 
     role: str = choice(
-        ("weights", "weight_scales", "activations", "activation_scales", "results", "kv", "cache", "shared"),
+        ("weights", "weight_scales", "activations", "activation_scales", "results", "vector", "kv", "cache", "shared"),
         "What it holds",
         default="shared",
     )

@@ -9,14 +9,14 @@ microcode.program @p {
 // -----
 
 microcode.program @p {
-  %x = microcode.region 0 : i64 : memref<4xi8, "weights">
+  %x = microcode.region 0 : memref<4xi8, "weights">
 }
 // CHECK: {{^}}microcode.program @p must end with microcode.halt
 
 // -----
 
 microcode.program @p {
-  %x = microcode.region 0 : i64 : memref<4xi8>
+  %x = microcode.region 0 : memref<4xi8>
   microcode.halt
 }
 // CHECK: {{^}}microcode.region: the type must name its memory, memref<4xi8, "weights">; got memref<4xi8>
@@ -24,7 +24,7 @@ microcode.program @p {
 // -----
 
 microcode.program @p {
-  %x = microcode.region -4 : i64 : memref<4xi8, "weights">
+  %x = microcode.region -4 : memref<4xi8, "weights">
   microcode.halt
 }
 // CHECK: {{^}}microcode.region: a region has an offset of 0 or more and a static, positive shape
@@ -32,7 +32,7 @@ microcode.program @p {
 // -----
 
 microcode.program @p {
-  %x = microcode.region 0 : i64 : memref<?xi8, "weights">
+  %x = microcode.region 0 : memref<?xi8, "weights">
   microcode.halt
 }
 // CHECK: {{^}}microcode.region: a region has an offset of 0 or more and a static, positive shape
@@ -40,7 +40,7 @@ microcode.program @p {
 // -----
 
 microcode.program @p {
-  %x = microcode.region 0 : i64 : memref<4xindex, "weights">
+  %x = microcode.region 0 : memref<4xindex, "weights">
   microcode.halt
 }
 // CHECK: {{^}}microcode.region: a region holds i8 or f32, got index
@@ -48,7 +48,7 @@ microcode.program @p {
 // -----
 
 microcode.program @p {
-  %x = microcode.region 0 : i64 holds "bias" of @q rows 0 : i64 tokens 0 : i64 : memref<4xi8, "memory">
+  %x = microcode.region 0 holds "bias" of @q rows 0 tokens 0 : memref<4xi8, "memory">
   microcode.halt
 }
 // CHECK: {{^}}microcode.region: holds one of weight, weight_scale, input, input_scale, result; got 'bias'
@@ -64,8 +64,8 @@ microcode.program @p {
 // -----
 
 microcode.program @p {
-  %x = microcode.region 0 : i64 : memref<4xi8, "weights">
-  %y = microcode.region 0 : i64 : memref<4xi8, "results">
+  %x = microcode.region 0 : memref<4xi8, "weights">
+  %y = microcode.region 0 : memref<4xi8, "results">
   microcode.copy %x to %y : memref<4xi8, "weights"> to memref<4xi8, "results">
   microcode.halt
 }
@@ -74,8 +74,8 @@ microcode.program @p {
 // -----
 
 microcode.program @p {
-  %x = microcode.region 0 : i64 : memref<4xi8, "memory">
-  %y = microcode.region 0 : i64 : memref<4xi8, "memory">
+  %x = microcode.region 0 : memref<4xi8, "memory">
+  %y = microcode.region 0 : memref<4xi8, "memory">
   microcode.copy %x to %y : memref<4xi8, "memory"> to memref<4xi8, "memory">
   microcode.halt
 }
@@ -84,8 +84,8 @@ microcode.program @p {
 // -----
 
 microcode.program @p {
-  %x = microcode.region 0 : i64 : memref<4xf32, "memory">
-  %y = microcode.region 0 : i64 : memref<4xi8, "weights">
+  %x = microcode.region 0 : memref<4xf32, "memory">
+  %y = microcode.region 0 : memref<4xi8, "weights">
   microcode.copy %x to %y : memref<4xf32, "memory"> to memref<4xi8, "weights">
   microcode.halt
 }
@@ -102,11 +102,11 @@ microcode.program @p {
 // -----
 
 microcode.program @p {
-  %a = microcode.region 0 : i64 : memref<2x3x8xi8, "activations">
-  %s = microcode.region 0 : i64 : memref<2xf32, "activation_scales">
-  %w = microcode.region 0 : i64 : memref<2x3x32xi8, "weights">
-  %c = microcode.region 0 : i64 : memref<8xf32, "weight_scales">
-  %r = microcode.region 0 : i64 : memref<2x8xf32, "results">
+  %a = microcode.region 0 : memref<2x3x8xi8, "activations">
+  %s = microcode.region 0 : memref<2xf32, "activation_scales">
+  %w = microcode.region 0 : memref<2x3x32xi8, "weights">
+  %c = microcode.region 0 : memref<8xf32, "weight_scales">
+  %r = microcode.region 0 : memref<2x8xf32, "results">
   microcode.matmul %a scaled %s, %w scaled %c into %r : memref<2x3x8xi8, "activations">, memref<2xf32, "activation_scales">, memref<2x3x32xi8, "weights">, memref<8xf32, "weight_scales">, memref<2x8xf32, "results">
   microcode.halt
 }
@@ -115,11 +115,11 @@ microcode.program @p {
 // -----
 
 microcode.program @p {
-  %a = microcode.region 0 : i64 : memref<2x4x8xi8, "activations">
-  %s = microcode.region 0 : i64 : memref<2xf32, "activation_scales">
-  %w = microcode.region 0 : i64 : memref<2x3x4x8xi8, "weights">
-  %c = microcode.region 0 : i64 : memref<8xf32, "weight_scales">
-  %r = microcode.region 0 : i64 : memref<2x8xf32, "results">
+  %a = microcode.region 0 : memref<2x4x8xi8, "activations">
+  %s = microcode.region 0 : memref<2xf32, "activation_scales">
+  %w = microcode.region 0 : memref<2x3x4x8xi8, "weights">
+  %c = microcode.region 0 : memref<8xf32, "weight_scales">
+  %r = microcode.region 0 : memref<2x8xf32, "results">
   microcode.matmul %a scaled %s, %w scaled %c into %r : memref<2x4x8xi8, "activations">, memref<2xf32, "activation_scales">, memref<2x3x4x8xi8, "weights">, memref<8xf32, "weight_scales">, memref<2x8xf32, "results">
   microcode.halt
 }
@@ -128,11 +128,11 @@ microcode.program @p {
 // -----
 
 microcode.program @p {
-  %a = microcode.region 0 : i64 : memref<2x3x8xi8, "activations">
-  %s = microcode.region 0 : i64 : memref<3xf32, "activation_scales">
-  %w = microcode.region 0 : i64 : memref<2x3x4x8xi8, "weights">
-  %c = microcode.region 0 : i64 : memref<8xf32, "weight_scales">
-  %r = microcode.region 0 : i64 : memref<2x8xf32, "results">
+  %a = microcode.region 0 : memref<2x3x8xi8, "activations">
+  %s = microcode.region 0 : memref<3xf32, "activation_scales">
+  %w = microcode.region 0 : memref<2x3x4x8xi8, "weights">
+  %c = microcode.region 0 : memref<8xf32, "weight_scales">
+  %r = microcode.region 0 : memref<2x8xf32, "results">
   microcode.matmul %a scaled %s, %w scaled %c into %r : memref<2x3x8xi8, "activations">, memref<3xf32, "activation_scales">, memref<2x3x4x8xi8, "weights">, memref<8xf32, "weight_scales">, memref<2x8xf32, "results">
   microcode.halt
 }
@@ -141,11 +141,11 @@ microcode.program @p {
 // -----
 
 microcode.program @p {
-  %a = microcode.region 0 : i64 : memref<2x3x8xi8, "activations">
-  %s = microcode.region 0 : i64 : memref<2xf32, "activation_scales">
-  %w = microcode.region 0 : i64 : memref<2x3x4x8xi8, "weights">
-  %c = microcode.region 0 : i64 : memref<4xf32, "weight_scales">
-  %r = microcode.region 0 : i64 : memref<2x8xf32, "results">
+  %a = microcode.region 0 : memref<2x3x8xi8, "activations">
+  %s = microcode.region 0 : memref<2xf32, "activation_scales">
+  %w = microcode.region 0 : memref<2x3x4x8xi8, "weights">
+  %c = microcode.region 0 : memref<4xf32, "weight_scales">
+  %r = microcode.region 0 : memref<2x8xf32, "results">
   microcode.matmul %a scaled %s, %w scaled %c into %r : memref<2x3x8xi8, "activations">, memref<2xf32, "activation_scales">, memref<2x3x4x8xi8, "weights">, memref<4xf32, "weight_scales">, memref<2x8xf32, "results">
   microcode.halt
 }
@@ -154,11 +154,11 @@ microcode.program @p {
 // -----
 
 microcode.program @p {
-  %a = microcode.region 0 : i64 : memref<2x3x8xi8, "activations">
-  %s = microcode.region 0 : i64 : memref<2xf32, "activation_scales">
-  %w = microcode.region 0 : i64 : memref<2x3x4x8xi8, "weights">
-  %c = microcode.region 0 : i64 : memref<8xf32, "weight_scales">
-  %r = microcode.region 0 : i64 : memref<2x4xf32, "results">
+  %a = microcode.region 0 : memref<2x3x8xi8, "activations">
+  %s = microcode.region 0 : memref<2xf32, "activation_scales">
+  %w = microcode.region 0 : memref<2x3x4x8xi8, "weights">
+  %c = microcode.region 0 : memref<8xf32, "weight_scales">
+  %r = microcode.region 0 : memref<2x4xf32, "results">
   microcode.matmul %a scaled %s, %w scaled %c into %r : memref<2x3x8xi8, "activations">, memref<2xf32, "activation_scales">, memref<2x3x4x8xi8, "weights">, memref<8xf32, "weight_scales">, memref<2x4xf32, "results">
   microcode.halt
 }
@@ -167,11 +167,11 @@ microcode.program @p {
 // -----
 
 microcode.program @p {
-  %a = microcode.region 0 : i64 : memref<2x3x8xi8, "activations">
-  %s = microcode.region 0 : i64 : memref<2xf32, "activation_scales">
-  %w = microcode.region 0 : i64 : memref<2x3x4x8xf32, "weights">
-  %c = microcode.region 0 : i64 : memref<8xf32, "weight_scales">
-  %r = microcode.region 0 : i64 : memref<2x8xf32, "results">
+  %a = microcode.region 0 : memref<2x3x8xi8, "activations">
+  %s = microcode.region 0 : memref<2xf32, "activation_scales">
+  %w = microcode.region 0 : memref<2x3x4x8xf32, "weights">
+  %c = microcode.region 0 : memref<8xf32, "weight_scales">
+  %r = microcode.region 0 : memref<2x8xf32, "results">
   microcode.matmul %a scaled %s, %w scaled %c into %r : memref<2x3x8xi8, "activations">, memref<2xf32, "activation_scales">, memref<2x3x4x8xf32, "weights">, memref<8xf32, "weight_scales">, memref<2x8xf32, "results">
   microcode.halt
 }
@@ -180,11 +180,11 @@ microcode.program @p {
 // -----
 
 microcode.program @p {
-  %a = microcode.region 0 : i64 : memref<2x3x8xi8, "activations">
-  %s = microcode.region 0 : i64 : memref<2xf32, "activation_scales">
-  %w = microcode.region 0 : i64 : memref<2x3x4x8xi8, "weights">
-  %c = microcode.region 0 : i64 : memref<8xf32, "weight_scales">
-  %r = microcode.region 0 : i64 : memref<2x8xi8, "results">
+  %a = microcode.region 0 : memref<2x3x8xi8, "activations">
+  %s = microcode.region 0 : memref<2xf32, "activation_scales">
+  %w = microcode.region 0 : memref<2x3x4x8xi8, "weights">
+  %c = microcode.region 0 : memref<8xf32, "weight_scales">
+  %r = microcode.region 0 : memref<2x8xi8, "results">
   microcode.matmul %a scaled %s, %w scaled %c into %r : memref<2x3x8xi8, "activations">, memref<2xf32, "activation_scales">, memref<2x3x4x8xi8, "weights">, memref<8xf32, "weight_scales">, memref<2x8xi8, "results">
   microcode.halt
 }
@@ -193,11 +193,11 @@ microcode.program @p {
 // -----
 
 microcode.program @p {
-  %a = microcode.region 0 : i64 : memref<2x3x8xi8, "activations">
-  %s = microcode.region 0 : i64 : memref<2xf32, "activation_scales">
-  %w = microcode.region 0 : i64 : memref<2x3x4x8xi8, "memory">
-  %c = microcode.region 0 : i64 : memref<8xf32, "weight_scales">
-  %r = microcode.region 0 : i64 : memref<2x8xf32, "results">
+  %a = microcode.region 0 : memref<2x3x8xi8, "activations">
+  %s = microcode.region 0 : memref<2xf32, "activation_scales">
+  %w = microcode.region 0 : memref<2x3x4x8xi8, "memory">
+  %c = microcode.region 0 : memref<8xf32, "weight_scales">
+  %r = microcode.region 0 : memref<2x8xf32, "results">
   microcode.matmul %a scaled %s, %w scaled %c into %r : memref<2x3x8xi8, "activations">, memref<2xf32, "activation_scales">, memref<2x3x4x8xi8, "memory">, memref<8xf32, "weight_scales">, memref<2x8xf32, "results">
   microcode.halt
 }
