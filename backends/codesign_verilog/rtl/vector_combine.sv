@@ -3,11 +3,11 @@
 //
 // Lanes adders, or Lanes units of the greater, that work side by side or as the balanced tree that reduces a beat.
 //
-// Side by side, unit i takes lane i of a and of b. In a reduction the first half of the units takes neighboring lanes
-// of a, unit i of the second half the results of units 2 i - Lanes and 2 i - Lanes + 1: level under level, until the
-// last unit takes the beat's result and its own, which makes it the accumulator over beats. Its next operand may so follow
-// after the unit's latency and no earlier. first_i makes it start anew; it stands when a row's first beat reaches
-// the last unit, $clog2(Lanes) latencies behind a_i.
+// Side by side, unit i takes lane i of a and of b. In a reduction the first half of the units takes neighboring
+// lanes of a, unit i of the second half the results of units 2 i - Lanes and 2 i - Lanes + 1: level under level,
+// until the last unit takes the beat's result and its own, which makes it the accumulator over beats. Its next
+// operand may so follow after the unit's latency and no earlier. first_i makes it start anew; it stands when a row's
+// first beat reaches the last unit, $clog2(Lanes) latencies behind a_i.
 
 module vector_combine #(
   parameter int Lanes     = 16,   // a power of two, 4 at least
