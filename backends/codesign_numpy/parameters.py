@@ -16,6 +16,9 @@ from codesign_numpy.arena import Arena
 
 Floats = NDArray[np.float32]
 
+COPIED_VALUES = 1 << 21
+"""Values copied out of a file before its pages are given back: 8 MiB, so that copy and source are not both resident."""
+
 
 class Parameters:
     """The parameters of one program, each layer's read once."""
@@ -74,8 +77,11 @@ class Parameters:
             out[...] = self.quantized(name, layer).dequantize()
             return
         stored = self._stored(parameter, layer)
-        out[...] = stored.float32()
-        stored.release()
+        values = stored.float32()
+        rows = max(1, COPIED_VALUES * len(values) // values.size)
+        for first in range(0, len(values), rows):
+            out[first : first + rows] = values[first : first + rows]
+            stored.release()
 
     def _stored(self, parameter: ParameterOp, layer: int | None) -> StoredTensor:
         source = parameter.sources[layer or 0]
