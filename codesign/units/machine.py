@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import ceil
 from typing import TypeVar
 
 from codesign.errors import CodesignError
@@ -10,14 +9,31 @@ from codesign_dialects.chip import Core, Design, Dma, Matmul, Memory, Quantizer,
 
 _Found = TypeVar("_Found")
 
-SRAMS = ("activations", "activation_scales", "weights", "weight_scales", "results")
-"""The SRAM roles of an emitted core; the order numbers them."""
+SRAMS = (
+    "weights",
+    "weight_scales",
+    "constants",
+    "activations",
+    "activation_scales",
+    "kv",
+    "key_scales",
+    "value_scales",
+    "results",
+    "vector",
+)
+"""The SRAM roles of an emitted core."""
 
-VECTOR = "vector"
-"""The SRAM role of a core that has a vector unit; its word is one float32 a lane."""
+LOADED = SRAMS[:3]
+"""The SRAMs that the load unit writes; the order numbers them."""
+
+VECTOR_SPACE = ("vector", "results", "constants", "value_scales")
+"""The SRAMs that the vector queue reads as one address space; the order numbers them."""
 
 VECTOR_LANES = (4, 8, 16, 32)
 """Lanes that a vector unit can have."""
+
+CHANNEL_BYTES = 128
+"""The widest data bus of AXI4."""
 
 
 @dataclass(frozen=True)
@@ -34,14 +50,31 @@ class SramShape:
         """Words."""
         return self.nbytes // self.word
 
+    @property
+    def address_bits(self) -> int:
+        """Bits of a word address."""
+        return max(1, (self.depth - 1).bit_length())
+
+
+@dataclass(frozen=True)
+class OffChip:
+    """Off-chip memory as the testbench models it: answers after `latency` cycles, then gives `rate` bytes a cycle, and
+    nothing in the first `refresh_cycles` of every `refresh_interval` cycles (0: never refreshes)."""
+
+    nbytes: int
+    latency: int
+    rate: int
+    refresh_interval: int
+    refresh_cycles: int
+
 
 @dataclass(frozen=True)
 class Machine:
-    """One core with a dot-product unit behind a memory port.
+    """One core with a dot-product unit behind a memory port; docs/chip.md describes it.
 
     `lanes` × `width` multiply-accumulates a cycle, `tokens` in flight, `results` dequantized a cycle, `levels` adder
-    levels between registers; a port of `port` bytes; a memory that answers after `latency` cycles and then gives
-    `rate` bytes a cycle. `vector` and `quantizer` are the lanes of those units, 0 in a core without.
+    levels between registers; vector and quantizer of `vector` lanes; a port of `port` bytes over `channels`; queues of
+    `microcode` instructions each; `context` token ids.
     """
 
     name: str
@@ -50,27 +83,32 @@ class Machine:
     tokens: int
     results: int
     levels: int
+    vector: int
     port: int
-    latency: int
-    rate: int
-    memory_bytes: int
+    channels: int
+    memory: OffChip
     microcode: int
+    context: int
     srams: Mapping[str, SramShape]
-    vector: int = 0
-    quantizer: int = 0
-
-    def grain(self, role: str) -> int:
-        """Bytes in which an SRAM is shared out: whole words and whole beats of the port."""
-        return max(self.srams[role].word, self.port)
-
-    def half(self, role: str) -> int:
-        """Bytes of half an SRAM, for double buffering; also where the second half begins."""
-        return self.srams[role].nbytes // 2 // self.grain(role) * self.grain(role)
 
     @property
-    def drain(self) -> int:
+    def groups(self) -> int:
         """Cycles in which one token's results of a row tile leave the dequantizer."""
         return self.lanes // self.results
+
+    @property
+    def vector_space_bits(self) -> int:
+        """Bits of an address of the space that the vector queue reads."""
+        return 2 + max(self.srams[role].address_bits for role in VECTOR_SPACE)
+
+    def vector_space(self, role: str) -> int:
+        """The address in the vector queue's space of an SRAM's first word."""
+        return VECTOR_SPACE.index(role) << self.vector_space_bits - 2
+
+    @property
+    def beat_bits(self) -> int:
+        """Bits of an off-chip address in beats."""
+        return max(1, (self.memory.nbytes // self.port - 1).bit_length())
 
     @classmethod
     def of(cls, design: Design) -> "Machine":
@@ -84,33 +122,34 @@ class Machine:
         core = _only(design, design.all(Core), "core")
         if core.count != 1:
             raise CodesignError(f"chip.core @{core.name}: {core.count} cores; one can be emitted")
-        matmul = _only(design, core.all(Matmul), "matmul unit")
-        if matmul.dataflow != "dot_product" or matmul.count != 1 or "int8" not in matmul.formats:
-            raise CodesignError(
-                f"chip.matmul @{matmul.name}: one dot_product unit that takes int8 can be emitted; "
-                f"it is {matmul.count} of {matmul.dataflow}, taking {', '.join(matmul.formats)}"
-            )
-        if matmul.lanes % matmul.results:
-            raise CodesignError(
-                f"chip.matmul @{matmul.name}: {matmul.results} results a cycle do not divide {matmul.lanes} lanes"
-            )
+        matmul = _matmul(design, core)
+        vector = _vector_lanes(design, core, matmul)
         memory = _only(design, design.all(Memory), "off-chip memory")
         port = _only(design, (*design.all(Dma), *core.all(Dma)), "DMA").width
+        if port & (port - 1) or port % memory.channels or port // memory.channels > CHANNEL_BYTES:
+            raise CodesignError(
+                f"chip.memory @{memory.name}: {memory.channels} channels for a port of {port} bytes; the port is a power "
+                f"of two that the channels share evenly, {CHANNEL_BYTES} bytes each at most"
+            )
         scheduler = _only(design, (*design.all(Scheduler), *core.all(Scheduler)), "scheduler")
         if scheduler.kind != "microcode" or scheduler.microcode is None:
             raise CodesignError(
                 f"chip.scheduler @{scheduler.name}: a microcode scheduler of stated depth can be emitted"
             )
         words = {
-            "activations": matmul.width,
-            "activation_scales": 4,
             "weights": matmul.lanes * matmul.width,
             "weight_scales": 4 * matmul.results,
+            "constants": 4 * vector,
+            "activations": matmul.width,
+            "activation_scales": 4,
+            "kv": matmul.lanes * matmul.width,
+            "key_scales": 4 * matmul.results,
+            "value_scales": 4 * vector,
             "results": 4 * matmul.results,
+            "vector": 4 * vector,
         }
-        vector = _vector_lanes(design, core)
-        if vector:
-            words[VECTOR] = 4 * vector
+        # What crosses the port, and results on their way from one word width to another, fill whole words of both.
+        other = {role: port for role in LOADED} | {"results": 4 * vector}
         return cls(
             name=design.name,
             lanes=matmul.lanes,
@@ -118,15 +157,35 @@ class Machine:
             tokens=matmul.tokens,
             results=matmul.results,
             levels=matmul.levels,
-            port=port,
-            latency=max(1, round((memory.latency or 0) * design.clock)),
-            rate=max(1, min(port, int(memory.bandwidth / design.clock))),
-            memory_bytes=int(memory.capacity),
-            microcode=scheduler.microcode,
-            srams={role: _sram(design, core, role, word, port) for role, word in words.items()},
             vector=vector,
-            quantizer=_quantizer_lanes(design, core, vector, matmul.width),
+            port=port,
+            channels=memory.channels,
+            memory=OffChip(
+                nbytes=int(memory.capacity),
+                latency=max(1, round((memory.latency or 0) * design.clock)),
+                rate=max(1, min(port, int(memory.bandwidth / design.clock))),
+                refresh_interval=round((memory.refresh_interval or 0) * design.clock),
+                refresh_cycles=round((memory.refresh_time or 0) * design.clock),
+            ),
+            microcode=scheduler.microcode,
+            context=scheduler.context,
+            srams={role: _sram(design, core, role, word, other.get(role, word)) for role, word in words.items()},
         )
+
+
+def _matmul(design: Design, core: Core) -> Matmul:
+    matmul = _only(design, core.all(Matmul), "matmul unit")
+    if matmul.dataflow != "dot_product" or matmul.count != 1 or "int8" not in matmul.formats:
+        raise CodesignError(
+            f"chip.matmul @{matmul.name}: one dot_product unit that takes int8 can be emitted; "
+            f"it is {matmul.count} of {matmul.dataflow}, taking {', '.join(matmul.formats)}"
+        )
+    if matmul.lanes % matmul.results or matmul.lanes % matmul.width:
+        raise CodesignError(
+            f"chip.matmul @{matmul.name}: {matmul.results} results a cycle and a width of {matmul.width} must both "
+            f"divide {matmul.lanes} lanes"
+        )
+    return matmul
 
 
 def _only(design: Design, found: tuple[_Found, ...], what: str) -> _Found:
@@ -135,42 +194,30 @@ def _only(design: Design, found: tuple[_Found, ...], what: str) -> _Found:
     return found[0]
 
 
-def _vector_lanes(design: Design, core: Core) -> int:
-    if not any(sram.role == VECTOR for sram in core.all(Sram)):
-        return 0
-    vector = _only(design, core.all(Vector), "vector unit, which an SRAM of role vector serves")
-    if vector.count != 1 or vector.lanes not in VECTOR_LANES:
+def _vector_lanes(design: Design, core: Core, matmul: Matmul) -> int:
+    vector = _only(design, core.all(Vector), "vector unit")
+    quantizer = _only(design, core.all(Quantizer), "quantizer")
+    if vector.count != 1 or vector.lanes not in VECTOR_LANES or vector.lanes > matmul.width:
         raise CodesignError(
-            f"chip.vector @{vector.name}: {vector.count} of {vector.lanes} lanes; "
-            f"one of {', '.join(map(str, VECTOR_LANES))} lanes can be emitted"
+            f"chip.vector @{vector.name}: {vector.count} of {vector.lanes} lanes; one of "
+            f"{', '.join(map(str, VECTOR_LANES))} lanes, and no more than the matmul unit's width of {matmul.width}, "
+            "can be emitted"
+        )
+    if quantizer.count != 1 or quantizer.lanes != vector.lanes:
+        raise CodesignError(
+            f"chip.quantizer @{quantizer.name}: {quantizer.count} of {quantizer.lanes} lanes; one with the lanes of "
+            f"the vector unit, {vector.lanes}, can be emitted"
         )
     return vector.lanes
 
 
-def _quantizer_lanes(design: Design, core: Core, vector: int, width: int) -> int:
-    if not vector or not core.all(Quantizer):
-        return 0
-    quantizer = _only(design, core.all(Quantizer), "quantizer")
-    if quantizer.count != 1 or quantizer.lanes != vector or vector > width:
-        raise CodesignError(
-            f"chip.quantizer @{quantizer.name}: {quantizer.count} of {quantizer.lanes} lanes; one with the lanes of "
-            f"the vector unit, {vector}, can be emitted, no more than the matmul unit's width, {width}"
-        )
-    return quantizer.lanes
-
-
-def _sram(design: Design, core: Core, role: str, word: int, port: int) -> SramShape:
+def _sram(design: Design, core: Core, role: str, word: int, other: int) -> SramShape:
+    """The SRAM of a role, cut to whole words of both its sides."""
     sram = _only(design, tuple(sram for sram in core.all(Sram) if sram.role == role), f"SRAM of role {role}")
-    for what, width in (("word", word), ("memory port", port)):
-        if width & (width - 1):
-            raise CodesignError(f"chip.sram @{sram.name}: a {what} of {width} bytes; a power of two can be emitted")
-    largest = max(word, port)
+    if word & (word - 1):
+        raise CodesignError(f"chip.sram @{sram.name}: a word of {word} bytes; a power of two can be emitted")
+    largest = max(word, other)
     nbytes = int(sram.capacity) // largest * largest
     if nbytes == 0:
         raise CodesignError(f"chip.sram @{sram.name}: {int(sram.capacity)} bytes are less than one word of {largest}")
     return SramShape(sram.name, nbytes, word)
-
-
-def beats(nbytes: int, machine: Machine) -> int:
-    """Beats of the memory port that `nbytes` take."""
-    return ceil(nbytes / machine.port)

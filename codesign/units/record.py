@@ -1,54 +1,90 @@
-"""The record of a hardware unit."""
+"""The record of a hardware unit: all that lowering, executor, cycle model and emitter need to know of it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from codesign.units.machine import Machine
-from codesign_dialects.microcode import Instruction
+from codesign.units.memories import Memories
 
 Command = Mapping[str, int]
 """A command's fields by name."""
 
+REGISTER_BITS = 5
+"""Bits that name the register which an indexed field adds."""
+
 
 @dataclass(frozen=True)
 class Field:
-    """One field of a unit's command, packed from the lowest bit in the order of the record."""
+    """One field of a unit's command, packed from the lowest bit in the order of the record.
+
+    ``indexed`` says that a register may be added. ``memory`` names the memory whose words the field addresses, an SRAM's
+    role, "memory" for off-chip memory in beats, or "space" for the vector queue's address space; a field that the
+    command decides on (which SRAM, which source) has a function of the command's fields. ``writes`` says that the unit writes there.
+    """
 
     name: str
     bits: int
     meaning: str
+    indexed: bool = False
+    memory: "str | Callable[[Command], str] | None" = None
+    writes: bool = False
 
 
 @dataclass(frozen=True)
-class Timing:
-    """Cycles after the one that accepts a command: until the unit takes the next, and until its work is done."""
+class Port:
+    """A write port: signals ``<name>_write_o``, ``<name>_address_o`` and ``<name>_data_o`` of the unit's module."""
 
-    ready: int
-    idle: int
+    name: str
+    address_bits: int
+    data_bits: int
+
+
+@dataclass(frozen=True, eq=False)
+class Writes:
+    """What crossed a port in order: addresses ``[n]``, data ``[n, bytes]``."""
+
+    addresses: NDArray[np.uint32]
+    data: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Times:
+    """The cycles in which a command is accepted and in which its last write happens."""
+
+    accepted: int
+    done: int
+
+
+Clock = Callable[[int, Command], Times]
+"""A unit's timing, with its state: takes the first cycle in which the queue offers a command. Calls are in order."""
 
 
 @dataclass(frozen=True)
 class Unit:
     """A kind of hardware unit.
 
-    ``runs`` names the transformer operations it can run, with weights of the ``formats`` given; ``instruction`` is its
-    microcode operation. ``fields`` are the command's, their widths depending on the machine; ``command`` fills them in
-    for an instruction; ``timing`` is exact, in cycles, under the testbench's memory model without stalls. ``rtl``
-    names the modules that it is made of, its own first.
+    ``runs`` names the transformer operations that it can run, with weights of the ``formats`` given; ``queue`` is the
+    queue that commands it. ``fields`` and ``ports`` depend on the machine. ``clock`` makes a timing that is exact, in
+    cycles, as docs/chip.md states it; ``execute`` runs a command on the memories and says what crossed each port.
+    ``rtl`` names the modules that it is made of, its own first.
     """
 
     name: str
     description: str
-    instruction: type[Instruction]
+    queue: str
     runs: tuple[str, ...]
     formats: tuple[str, ...]
     fields: Callable[[Machine], tuple[Field, ...]]
-    command: Callable[[Instruction, Machine], Command]
-    timing: Callable[[Command, Machine], Timing]
+    ports: Callable[[Machine], tuple[Port, ...]]
+    clock: Callable[[Machine], Clock]
+    execute: Callable[[Command, Memories], Mapping[str, Writes]]
     rtl: tuple[str, ...]
 
     def pack(self, command: Command, machine: Machine) -> int:
-        """The command as bits.
+        """The command's fields as bits.
 
         Raises
         ------
@@ -73,5 +109,23 @@ class Unit:
         return command
 
     def bits(self, machine: Machine) -> int:
-        """Bits of the command."""
+        """Bits of the command, the registers of its indexed fields apart."""
         return sum(field.bits for field in self.fields(machine))
+
+
+def fixed(ready: Callable[[Command, Machine], int], done: Callable[[Command, Machine], int]) -> Callable[[Machine], Clock]:
+    """The timing of a unit whose work depends on nothing but its command: cycles from the one that accepts it until
+    the unit takes the next, and until its last write."""
+
+    def clock(machine: Machine) -> Clock:
+        free = 0
+
+        def accept(offered: int, command: Command) -> Times:
+            nonlocal free
+            accepted = max(offered, free)
+            free = accepted + ready(command, machine)
+            return Times(accepted, accepted + done(command, machine))
+
+        return accept
+
+    return clock

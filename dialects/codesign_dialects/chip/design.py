@@ -46,6 +46,8 @@ class Memory(Part):
     bandwidth: float = quantity(BANDWIDTH, "Peak bytes a second, all channels together")
     channels: int = count("Independent channels", default=1)
     latency: float | None = quantity(TIME, "From request to first data", default=None)
+    refresh_interval: float | None = quantity(TIME, "From one refresh to the next", default=None)
+    refresh_time: float | None = quantity(TIME, "How long a refresh keeps it busy", default=None)
 
 
 @record

@@ -95,7 +95,10 @@ class Sram(Part):
     """On-chip memory, explicitly addressed or a cache."""
 
     role: str = choice(
-        ("weights", "weight_scales", "activations", "activation_scales", "results", "vector", "kv", "cache", "shared"),
+        (
+            "weights", "weight_scales", "constants", "activations", "activation_scales", "kv", "key_scales",
+            "value_scales", "results", "vector", "cache", "shared",
+        ),  # fmt: skip
         "What it holds",
         default="shared",
     )
@@ -128,7 +131,8 @@ class Scheduler(Part):
     """
 
     kind: str = choice(("microcode", "kernels", "static"), "How work is started", default="microcode")
-    microcode: int | None = count("Instructions its memory holds", default=None)
+    microcode: int | None = count("Instructions that each queue's memory holds", default=None)
+    context: int = count("Token ids that it holds", default=2048)
 
 
 @irdl_op_definition

@@ -1,0 +1,31 @@
+"""The memories of a chip while its microcode is executed."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codesign.units.machine import Machine
+
+Bytes = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class Memories:
+    """Off-chip memory and SRAMs by role, as bytes, and the token memory, ids by position."""
+
+    machine: Machine
+    off_chip: Bytes
+    srams: dict[str, Bytes]
+    tokens: NDArray[np.uint32]
+
+    @classmethod
+    def of(cls, machine: Machine, off_chip: Bytes) -> Self:
+        """The memories of `machine` at the start; its SRAMs hold zeros."""
+        srams = {role: np.zeros(sram.nbytes, np.uint8) for role, sram in machine.srams.items()}
+        return cls(machine, off_chip, srams, np.zeros(machine.context, np.uint32))
+
+    def words(self, role: str, dtype: type[np.generic]) -> NDArray[np.generic]:
+        """An SRAM as ``[words, values of a word]`` of `dtype`; a view."""
+        return self.srams[role].view(dtype).reshape(self.machine.srams[role].depth, -1)
