@@ -19,6 +19,7 @@ from codesign.program import Program
 from codesign.tokenizer import Tokenizer
 from codesign.weights import open_gguf, open_weights
 from codesign.workload import Workload
+from codesign_dialects.microcode import ProgramOp
 
 
 @dataclass(frozen=True)
@@ -175,27 +176,51 @@ class Comparison:
 
     simulation: Simulation
     predicted: Cycles
+    stalled: bool = False
 
     @property
     def exact(self) -> bool:
-        """Whether values were compared, all agree, and so does the number of cycles."""
+        """Whether values were compared and all agree, and so do the cycles: in all and in the table of each queue.
+
+        A memory that stalls at random leaves only the values to be compared.
+        """
         simulation = self.simulation
-        return simulation.compared > 0 and simulation.mismatches == 0 and simulation.cycles == self.predicted.total
+        right = simulation.compared > 0 and simulation.mismatches == 0
+        return right and (self.stalled or (simulation.cycles == self.predicted.total and not self.differing_queues))
+
+    @property
+    def differing_queues(self) -> list[str]:
+        """Queues whose counted cycles are not the predicted ones."""
+        counted, predicted = self.simulation.queues, self.predicted.queues
+        return [
+            name
+            for name, queue in predicted.items()
+            if name not in counted or (counted[name].busy, counted[name].waiting) != (queue.busy, queue.waiting)
+        ]
 
     def to_dict(self) -> dict[str, object]:
         """The JSON document of ``codesign simulate``."""
-        simulation = self.simulation
+        simulation, predicted = self.simulation, self.predicted
         return {
             "simulator": simulation.simulator,
             "tokens": list(simulation.tokens),
             "cycles": simulation.cycles,
-            "predicted_cycles": self.predicted.total,
-            "predicted_busy": dict(self.predicted.busy),
+            "predicted_cycles": predicted.total,
             "compared": simulation.compared,
             "mismatches": simulation.mismatches,
             "first_mismatch": simulation.first_mismatch,
+            "queues": {name: {"busy": queue.busy, "waiting": queue.waiting} for name, queue in simulation.queues.items()},
+            "predicted_queues": {
+                name: {"busy": queue.busy, "waiting": queue.waiting, "waiting_for": dict(queue.waiting_for)}
+                for name, queue in predicted.queues.items()
+            },
+            "predicted_units": dict(predicted.units),
             "waves": None if simulation.waves is None else str(simulation.waves),
         }
+
+
+MICROCODE_PASSES = "lower-to-microcode,schedule"
+"""What `emit` adds to a program that has no microcode yet."""
 
 
 def emit(
@@ -203,37 +228,58 @@ def emit(
     directory: str | Path,
     *,
     prompt: str | Sequence[int],
-    layer: int = 0,
-    executor: str | None = None,
+    max_tokens: int = 32,
     emitter: str | None = None,
 ) -> Path:
-    """Write the program's chip as Verilog, with the microcode and images of one layer's products on `prompt`.
+    """Write the program's chip as Verilog, with its microcode, the image of its memory, and a testbench in which it
+    continues `prompt` by `max_tokens` tokens.
 
-    The layer is lowered by ``lower-to-microcode`` for as many tokens as `prompt` has.
+    A program without microcode is lowered first.
     """
+    if max_tokens < 1:
+        raise UsageError(f"max_tokens must be at least 1, got {max_tokens}")
     directory, tokens = Path(directory), encode(program, prompt)
-    trace = plugins().backend(Executor, executor).trace(program, tokens, layer=layer)
-    lowered = compile(program, None, f"lower-to-microcode{{tokens={len(tokens)} layer={layer}}}")
-    plugins().backend(Emitter, emitter).emit(lowered, trace, directory)
+    if not any(isinstance(op, ProgramOp) for op in program.module.ops):
+        program = compile(program, None, MICROCODE_PASSES)
+    plugins().backend(Emitter, emitter).emit(program, directory, prompt=tokens, max_tokens=max_tokens)
     return directory
 
 
 def simulate(
     directory: str | Path,
     *,
+    max_tokens: int | None = None,
     simulator: str = "verilator",
     waves: bool = False,
-    time_limit: float = 600.0,
+    stall_seed: int = 0,
+    time_limit: float = 3600.0,
     emitter: str | None = None,
     model: str | None = None,
 ) -> Comparison:
-    """Simulate what `emit` wrote; compare every value with the executor's, and the cycles with the cost model's
-    prediction."""
+    """Simulate what `emit` wrote; compare all that crosses the ports of its units with the microcode's own values, and
+    the cycles with the cost model's prediction.
+
+    `max_tokens` other than those emitted for are generated instead. `stall_seed` above 0 makes the memory wait at
+    random, which changes cycles and no value.
+    """
     directory = Path(directory)
     if not directory.is_dir():
         raise UsageError(f"{directory}: no such folder; write one with `codesign emit`")
+    if max_tokens is not None and max_tokens < 1:
+        raise UsageError(f"max_tokens must be at least 1, got {max_tokens}")
     backend = plugins().backend(Emitter, emitter)
-    module = parse_module(backend.read(directory), str(directory), plugins().context())
-    predicted = plugins().backend(CycleModel, model).cycles(Program(module))
-    simulation = backend.simulate(directory, simulator=simulator, waves=waves, time_limit=time_limit)
-    return Comparison(simulation, predicted)
+    emission = backend.read(directory)
+    count = emission.max_tokens if max_tokens is None else max_tokens
+    program = Program(parse_module(emission.program, str(directory), plugins().context()))
+    predicted = plugins().backend(CycleModel, model).cycles(program, len(emission.prompt), count)
+    simulation = backend.simulate(
+        directory,
+        program,
+        prompt=emission.prompt,
+        max_tokens=count,
+        simulator=simulator,
+        waves=waves,
+        stall_seed=stall_seed,
+        time_limit=time_limit,
+    )
+    return Comparison(simulation, predicted, stalled=stall_seed != 0)

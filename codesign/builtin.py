@@ -29,10 +29,13 @@ def register_dialects() -> "Mapping[str, Callable[[], Dialect]]":
 @hookimpl
 def register_units() -> "Sequence[Unit]":
     """The units of ``codesign.units``."""
-    from codesign.units.dma import DMA
+    from codesign.units.argmax import ARGMAX
+    from codesign.units.load import LOAD
     from codesign.units.matmul import MATMUL
+    from codesign.units.quantizer import QUANTIZER
+    from codesign.units.vector import VECTOR_UNIT
 
-    return [DMA, MATMUL]
+    return [LOAD, MATMUL, VECTOR_UNIT, QUANTIZER, ARGMAX]
 
 
 @hookimpl

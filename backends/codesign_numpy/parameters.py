@@ -1,94 +1,37 @@
-"""Parameters as arrays: read from their external tensors, derived as the IR says, layer by layer."""
-
-from collections.abc import Mapping
+"""The parameters of a session, each layer's read once."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-from codesign.errors import CodesignError
-from codesign.numerics.quantization import Quantized, quantize
+from codesign import parameters
 from codesign.program import Program
-from codesign.weights import StoredTensor
-from codesign_dialects.encoding import FLOAT32, Encoding
-from codesign_dialects.formats import encoding_of
-from codesign_dialects.transformer import ParameterOp
 from codesign_numpy.arena import Arena
 
 Floats = NDArray[np.float32]
 
-COPIED_VALUES = 1 << 21
-"""Values copied out of a file before its pages are given back: 8 MiB, so that copy and source are not both resident."""
 
-
-class Parameters:
-    """The parameters of one program, each layer's read once."""
+class Parameters(parameters.Parameters):
+    """The parameters of one program, in memory that is fast to read."""
 
     def __init__(self, program: Program):
-        if program.weights is None:
-            raise CodesignError(
-                f"{program.name} was loaded without weights: it can be transformed and priced, not run. "
-                "Load a folder with safetensors, or a GGUF file."
-            )
-        self._tensors: Mapping[str, StoredTensor] = program.weights
-        self._parameters = program.parameters
+        super().__init__(program)
         self._read: dict[tuple[str, int | None], Floats] = {}
         self.arena = Arena()
-
-    def __getitem__(self, name: str) -> ParameterOp:
-        return self._parameters[name]
-
-    def quantized(self, name: str, layer: int | None) -> Quantized:
-        """A parameter that stores integers, as integers and scales."""
-        parameter = self._parameters[name]
-        stored = self._stored(parameter, layer)
-        if parameter.derivation is None:
-            raise CodesignError(
-                f"@{name}: integer arithmetic on {stored.format} weights is not supported; quantize first"
-            )
-        integers = quantize(stored.float32(), encoding_of(parameter.type))
-        stored.release()
-        return integers
 
     def float32(self, name: str, layer: int | None) -> Floats:
         """The values of a parameter, in one array that all its uses share."""
         if (name, layer) not in self._read:
-            parameter = self._parameters[name]
-            shape = parameter.type.get_shape()[1:] if parameter.stacked else parameter.type.get_shape()
-            values = self.arena.array(*shape)
+            values = self.arena.array(*self.shape(name))
             self.read_into(name, layer, values)
             self._read[name, layer] = values
         return self._read[name, layer]
 
     def is_mapped(self, name: str) -> bool:
         """Whether the values of a parameter that is not of a layer stand in its file as they are."""
-        parameter = self._parameters[name]
-        return not _is_quantized(parameter) and self._stored(parameter, None).format == "float32"
+        return not self.is_quantized(name) and self.stored(name, None).format == "float32"
 
     def table(self, name: str) -> Floats:
         """A table of which few rows are read: a view of the file where that stores float32."""
         if not self.is_mapped(name):
             return self.float32(name, None)
-        return self._stored(self._parameters[name], None).float32()
-
-    def read_into(self, name: str, layer: int | None, out: Floats) -> None:
-        """Write the values of a parameter into `out`."""
-        parameter = self._parameters[name]
-        if _is_quantized(parameter):
-            out[...] = self.quantized(name, layer).dequantize()
-            return
-        stored = self._stored(parameter, layer)
-        values = stored.float32()
-        rows = max(1, COPIED_VALUES * len(values) // values.size)
-        for first in range(0, len(values), rows):
-            out[first : first + rows] = values[first : first + rows]
-            stored.release()
-
-    def _stored(self, parameter: ParameterOp, layer: int | None) -> StoredTensor:
-        source = parameter.sources[layer or 0]
-        if source not in self._tensors:
-            raise CodesignError(f"@{parameter.sym_name.data}: the weights hold no tensor '{source}'")
-        return self._tensors[source]
-
-
-def _is_quantized(parameter: ParameterOp) -> bool:
-    return parameter.derivation is not None and encoding_of(parameter.type) != Encoding(FLOAT32)
+        return self.stored(name, None).float32()

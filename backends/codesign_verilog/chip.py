@@ -1,218 +1,467 @@
-"""The chip's top as structural ``hw`` IR: scheduler, DMA, matmul unit and their memories."""
+"""The chip's top as structural ``hw`` IR: host port, queues, units and memories, as docs/chip.md lists them."""
+
+from collections.abc import Mapping
 
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import SSAValue
 
-from codesign.units.machine import SRAMS, Machine
+from codesign.units.machine import LOADED, VECTOR_SPACE
 from codesign_verilog.netlist import Netlist
-from codesign_verilog.shape import OPCODE_BITS, ChipShape
+from codesign_verilog.queues import QueueShape
+from codesign_verilog.shape import ChipShape
 
-SRAM_PREFIX = {
-    "activations": "activation",
-    "activation_scales": "activation_scale",
-    "weights": "weight",
-    "weight_scales": "weight_scale",
-    "results": "result",
-}
-"""What the matmul unit calls its port to each SRAM; also the name of the command field that addresses it."""
+SCALES = ("activation_scales", "key_scales", "value_scales")
+"""The memories of the quantizer's scales, in the order that numbers its destinations."""
+
+AXI_ANSWERS = {"arready": 1, "rvalid": 1, "rlast": 1, "rresp": 2}
+"""What the memory drives, with bits a channel; beside them its data."""
+
+CONTROL = (
+    "host",
+    "token_memory",
+    "scheduler",
+    "microcode_queue",
+    "sequencer",
+    "register_file",
+    "microcode_pkg",
+    "fifo",
+    "write_select",
+    "vector_space",
+    "kv_sram",
+    "sram",
+    "sram_banked",
+    "sram_byte_write",
+    "sram_two_read",
+)
+"""Library modules of every chip, beside those of its units."""
 
 
 def build_chip(shape: ChipShape) -> ModuleOp:
     """The module ``chip`` and the declarations of the library modules that it instantiates."""
     top = _Top(shape)
-    top.microcode()
+    top.host()
     top.scheduler()
-    top.dma()
+    for number, queue in enumerate(shape.queues):
+        top.queue(number, queue)
+    top.load()
     top.matmul()
-    for role in SRAMS:
-        top.sram(role)
+    top.vector_units()
+    top.vector_space()
+    top.memories()
     return top.net.module()
 
 
 class _Top:
     def __init__(self, shape: ChipShape):
         self.shape = shape
-        self.machine: Machine = shape.machine
+        self.machine = shape.machine
         self.net = Netlist("chip")
         self.clock = self.net.input("clk_i")
         self.reset = self.net.input("rst_ni")
-        self.dma_bits, self.matmul_bits = shape.field_bits("dma"), shape.field_bits("matmul")
+        self.address_bits = {role: sram.address_bits for role, sram in self.machine.srams.items()}
 
     @property
     def _clocked(self) -> dict[str, SSAValue]:
         return {"clk_i": self.clock, "rst_ni": self.reset}
 
-    def microcode(self) -> None:
-        """The microcode memory, written from outside before the start."""
-        net, address, bits = self.net, self.shape.microcode_address_bits, self.shape.instruction_bits
+    def _per_queue(self, name: str, bits: int) -> SSAValue:
+        """A net of every queue's, side by side, queue 0 lowest."""
+        return self.net.concatenate([self.net.net(f"{queue.name}_{name}", bits) for queue in reversed(self.shape.queues)])
+
+    def host(self) -> None:
+        """The register port, with the token memory behind it."""
+        net, shape = self.net, self.shape
+        queues = len(shape.queues)
+        bits = "".join(f"{queue.encoding.bits:08x}" for queue in reversed(shape.queues))
+        outputs = {"start": 1, "prompt_length": 32, "max_tokens": 32}
         net.instance(
-            "sram",
-            "u_microcode",
-            {"Depth": self.machine.microcode, "Width": bits},
+            "host",
+            "u_host",
             {
-                "clk_i": self.clock,
-                "write_i": net.input("microcode_write_i"),
-                "write_address_i": net.input("microcode_address_i", address),
-                "write_data_i": net.input("microcode_data_i", bits),
-                "read_i": net.net("microcode_read"),
-                "read_address_i": net.net("microcode_address", address),
+                "Queues": queues,
+                "InstructionBits": f"{32 * queues}'h{bits}",
+                "LongestBits": shape.longest_instruction,
+                "Depth": self.machine.microcode,
+                "Tokens": self.machine.context,
             },
-            {"read_data_o": ("microcode_data", bits)},
+            {
+                **self._clocked,
+                "host_write_i": net.input("host_write_i"),
+                "host_address_i": net.input("host_address_i", 16),
+                "host_data_i": net.input("host_data_i", 32),
+                "done_i": net.net("done"),
+                "error_i": net.net("load_error"),
+                "busy_i": self._per_queue("busy", 32),
+                "waiting_i": self._per_queue("waiting", 32),
+                "token_write_i": net.net("token_write"),
+                "token_address_i": net.net("token_address", shape.token_bits),
+                "token_data_i": net.net("token_data", 32),
+                "token_read_i": self._per_queue("token_read", 1),
+                "token_read_address_i": self._per_queue("token_address", shape.token_bits),
+            },
+            {
+                "host_data_o": ("host_data", 32),
+                **{f"{name}_o": (name, width) for name, width in outputs.items()},
+                "microcode_write_o": ("microcode_write", queues),
+                "microcode_address_o": ("microcode_address", shape.microcode_address_bits),
+                "microcode_data_o": ("microcode_data", shape.longest_instruction),
+                "token_read_data_o": ("token_read_data", 32 * queues),
+                "token_valid_o": ("token_valid", 1),
+                "token_o": ("token", 32),
+            },
         )
+        net.output("host_data_o", "host_data")
+        net.output("token_valid_o", "token_valid")
+        net.output("token_o", "token")
 
     def scheduler(self) -> None:
-        """The scheduler, and the units' handshakes gathered for it."""
-        net, units = self.net, self.shape.units
-        gathered = {
-            what: net.concatenate([net.net(f"{unit.name}_{what}") for unit in reversed(units)])
-            for what in ("ready", "idle")
-        }
+        """The credits between queues."""
+        net, queues = self.net, len(self.shape.queues)
         net.instance(
             "scheduler",
             "u_scheduler",
-            {
-                "Units": len(units),
-                "OpcodeBits": OPCODE_BITS,
-                "PayloadBits": self.shape.payload_bits,
-                "MicrocodeDepth": self.machine.microcode,
-            },
+            {"Queues": queues},
             {
                 **self._clocked,
-                "start_i": net.input("start_i"),
-                "microcode_data_i": net.nets["microcode_data"],
-                "command_ready_i": gathered["ready"],
-                "idle_i": gathered["idle"],
+                "start_i": net.nets["start"],
+                "running_i": self._per_queue("running", 1),
+                "take_i": self._per_queue("take", queues),
+                "done_signal_i": self._per_queue("done_signal", queues),
+                "sync_signal_i": self._per_queue("sync_signal", queues),
             },
-            {
-                "done_o": ("done", 1),
-                "microcode_read_o": ("microcode_read", 1),
-                "microcode_address_o": ("microcode_address", self.shape.microcode_address_bits),
-                "command_valid_o": ("command_valid", len(units)),
-                "command_o": ("command", self.shape.payload_bits),
-            },
+            {"done_o": ("done", 1), "credit_o": ("credit", queues * queues)},
         )
         net.output("done_o", "done")
 
-    def _command(self, unit: str) -> dict[str, SSAValue]:
-        index = self.shape.index(unit)
-        return {
-            "command_valid_i": self.net.slice(self.net.nets["command_valid"], index, 1),
-            "command_i": self.net.slice(self.net.nets["command"], 0, self.shape.command_bits(unit)),
+    def queue(self, number: int, queue: QueueShape) -> None:
+        """One queue; its commands and the answers of its units."""
+        net, shape, name = self.net, self.shape, queue.name
+        queues, units = len(shape.queues), queue.encoding.units
+        gathered = {
+            answer: net.concatenate([net.net(f"{unit.name}_{answer}") for unit in reversed(units)])
+            for answer in ("ready", "done")
         }
-
-    def dma(self) -> None:
-        """The DMA, whose off-chip side is the chip's memory port."""
-        net, bits, port = self.net, self.dma_bits, 8 * self.machine.port
-        results = SRAMS.index("results")
-        # Results alone are read by the DMA.
-        read_data = net.concatenate([net.net("results_beat", port), net.constant(0, results * port)])
-        requests = {"request_valid": 1, "request_address": bits["memory_address"], "request_beats": bits["beats"]}
-        offers = {**requests, "request_write": 1, "read_ready": 1, "write_valid": 1, "write_data": port}
         net.instance(
-            "dma",
-            "u_dma",
-            {
-                "PortBytes": self.machine.port,
-                "Srams": len(SRAMS),
-                "MemoryAddressBits": bits["memory_address"],
-                "SramAddressBits": bits["sram_address"],
-                "BeatsBits": bits["beats"],
-            },
+            "microcode_queue",
+            f"u_{name}_queue",
+            {**queue.parameters, "Layout": queue.layout},
             {
                 **self._clocked,
-                **self._command("dma"),
-                "request_ready_i": net.input("memory_request_ready_i"),
-                "read_valid_i": net.input("memory_read_valid_i"),
-                "read_data_i": net.input("memory_read_data_i", port),
-                "write_ready_i": net.input("memory_write_ready_i"),
-                "sram_read_data_i": read_data,
+                "start_i": net.nets["start"],
+                "prompt_length_i": net.nets["prompt_length"],
+                "max_tokens_i": net.nets["max_tokens"],
+                "microcode_write_i": net.slice(net.nets["microcode_write"], number, 1),
+                "microcode_address_i": net.nets["microcode_address"],
+                "microcode_data_i": net.slice(net.nets["microcode_data"], 0, queue.encoding.bits),
+                "token_data_i": net.slice(net.nets["token_read_data"], 32 * number, 32),
+                "credit_i": net.slice(net.nets["credit"], queues * number, queues),
+                "command_ready_i": gathered["ready"],
+                "done_i": gathered["done"],
             },
             {
-                "command_ready_o": ("dma_ready", 1),
-                "idle_o": ("dma_idle", 1),
-                **{f"{name}_o": (f"memory_{name}", width) for name, width in offers.items()},
-                "sram_write_o": ("sram_write", len(SRAMS)),
-                "sram_read_o": ("sram_read", len(SRAMS)),
-                "sram_address_o": ("sram_address", bits["sram_address"]),
-                "sram_write_data_o": ("sram_write_data", port),
+                "running_o": (f"{name}_running", 1),
+                "token_read_o": (f"{name}_token_read", 1),
+                "token_address_o": (f"{name}_token_address", shape.token_bits),
+                "take_o": (f"{name}_take", queues),
+                "done_signal_o": (f"{name}_done_signal", queues),
+                "sync_signal_o": (f"{name}_sync_signal", queues),
+                "command_valid_o": (f"{name}_valid", len(units)),
+                "command_o": (f"{name}_command", queue.command_bits),
+                "busy_o": (f"{name}_busy", 32),
+                "waiting_o": (f"{name}_waiting", 32),
             },
         )
-        for name in offers:
-            net.output(f"memory_{name}_o", f"memory_{name}")
-        net.unused("sram_write", net.slice(net.nets["sram_write"], results, 1))
-        net.unused("sram_read", net.slice(net.nets["sram_read"], 0, results))
 
-    def _words(self) -> dict[str, int]:
-        """Bits of the word that the matmul unit reads from, or writes to, each SRAM."""
-        return {role: 8 * sram.word for role, sram in self.machine.srams.items()}
+    def _commanded(self, unit: str) -> dict[str, SSAValue]:
+        """The command inputs of a unit."""
+        record = self.shape.units[unit]
+        queue = next(queue for queue in self.shape.queues if queue.name == record.queue)
+        number, bits = queue.encoding.units.index(record), record.bits(self.machine)
+        return {
+            **self._clocked,
+            "command_valid_i": self.net.slice(self.net.nets[f"{queue.name}_valid"], number, 1),
+            "command_i": self.net.slice(self.net.nets[f"{queue.name}_command"], 0, bits),
+        }
+
+    def _unit(
+        self, name: str, parameters: Mapping[str, int], inputs: Mapping[str, SSAValue], outputs: Mapping[str, int]
+    ) -> None:
+        """A unit whose outputs drive nets of their names."""
+        self.net.instance(
+            name,
+            f"u_{name}",
+            parameters,
+            {**self._commanded(name), **inputs},
+            {
+                "command_ready_o": (f"{name}_ready", 1),
+                "done_o": (f"{name}_done", 1),
+                **{f"{output}_o": (output, bits) for output, bits in outputs.items()},
+            },
+        )
+
+    def load(self) -> None:
+        """The load unit, whose off-chip side is the chip's memory port."""
+        net, machine, channels = self.net, self.machine, self.machine.channels
+        bits, port = self.shape.field_bits("load"), 8 * self.machine.port
+        requests = {"arvalid": 1, "araddr": self.shape.channel_address_bits, "arlen": 8, "arsize": 3, "arburst": 2}
+        driven = {f"axi_{name}": width * channels for name, width in requests.items()} | {"axi_rready": channels}
+        answers = {f"axi_{name}_i": net.input(f"axi_{name}_i", width * channels) for name, width in AXI_ANSWERS.items()}
+        self.net.instance(
+            "load",
+            "u_load",
+            {
+                "PortBytes": machine.port,
+                "Channels": channels,
+                "MemoryBits": bits["memory"],
+                "Srams": len(LOADED),
+                "AddressBits": bits["address"],
+                "BeatsBits": bits["beats"],
+            },
+            {**self._commanded("load"), **answers, "axi_rdata_i": net.input("axi_rdata_i", port)},
+            {
+                "command_ready_o": ("load_ready", 1),
+                "done_o": ("load_done", 1),
+                "error_o": ("load_error", 1),
+                **{f"{name}_o": (name, width) for name, width in driven.items()},
+                "sram_write_o": ("load_write", len(LOADED)),
+                "sram_address_o": ("load_address", bits["address"]),
+                "sram_data_o": ("load_data", port),
+            },
+        )
+        for name in driven:
+            net.output(f"{name}_o", name)
 
     def matmul(self) -> None:
         """The matmul unit."""
-        net, machine, bits, words = self.net, self.machine, self.matmul_bits, self._words()
-        reads = {SRAM_PREFIX[role]: words[role] for role in SRAMS if role != "results"}
-        net.instance(
+        machine, bits = self.machine, self.address_bits
+        words = {
+            "activation": ("activations", 8 * machine.width),
+            "activation_scale": ("activation_scales", 32),
+            "weight": ("weights", 8 * machine.lanes * machine.width),
+            "kv": ("kv", 8 * machine.lanes * machine.width),
+            "weight_scale": ("weight_scales", 32 * machine.results),
+            "key_scale": ("key_scales", 32 * machine.results),
+        }
+        fields = self.shape.field_bits("matmul")
+        self._unit(
             "matmul",
-            "u_matmul",
             {
                 "Lanes": machine.lanes,
                 "Width": machine.width,
                 "Tokens": machine.tokens,
                 "ResultsPerCycle": machine.results,
                 "LevelsPerStage": machine.levels,
-                "ActivationBits": bits["activation"],
-                "ActivationScaleBits": bits["activation_scale"],
-                "WeightBits": bits["weight"],
-                "WeightScaleBits": bits["weight_scale"],
-                "ResultBits": bits["result"],
-                "SlicesBits": bits["k_slices"],
-                "RowTilesBits": bits["row_tiles"],
+                "ActivationBits": bits["activations"],
+                "ActivationScaleBits": bits["activation_scales"],
+                "WeightBits": bits["weights"],
+                "KvBits": bits["kv"],
+                "WeightScaleBits": bits["weight_scales"],
+                "KeyScaleBits": bits["key_scales"],
+                "ResultBits": bits["results"],
+                "SlicesBits": fields["k_slices"],
+                "RowTilesBits": fields["row_tiles"],
             },
+            {f"{name}_data_i": self.net.net(f"{name}_data", width) for name, (_, width) in words.items()},
             {
-                **self._clocked,
-                **self._command("matmul"),
-                **{f"{name}_data_i": net.net(f"{name}_data", width) for name, width in reads.items()},
-            },
-            {
-                "command_ready_o": ("matmul_ready", 1),
-                "idle_o": ("matmul_idle", 1),
-                **{f"{name}_read_o": (f"{name}_read", 1) for name in reads},
-                **{f"{name}_address_o": (f"{name}_address", bits[name]) for name in reads},
-                "result_write_o": ("result_write", 1),
-                "result_address_o": ("result_address", bits["result"]),
-                "result_data_o": ("result_data", words["results"]),
+                **{f"{name}_read": 1 for name in words},
+                **{f"{name}_address": bits[role] for name, (role, _) in words.items()},
+                "result_write": 1,
+                "result_address": bits["results"],
+                "result_data": 32 * machine.results,
             },
         )
 
-    def sram(self, role: str) -> None:
-        """One SRAM between DMA and matmul unit: the DMA writes operands and reads results."""
-        net, sram, prefix, port = self.net, self.machine.srams[role], SRAM_PREFIX[role], 8 * self.machine.port
-        word, index = 8 * sram.word, SRAMS.index(role)
-        beat_address = net.slice(
-            net.nets["sram_address"], 0, max(1, (sram.nbytes // self.machine.port - 1).bit_length())
+    def vector_units(self) -> None:
+        """Vector unit, quantizer and argmax unit."""
+        net, machine, bits = self.net, self.machine, self.address_bits
+        space, word = machine.vector_space_bits, 32 * machine.vector
+        vector, quantizer, argmax = (self.shape.field_bits(unit) for unit in ("vector", "quantizer", "argmax"))
+        lanes = {"Lanes": machine.vector, "SpaceBits": space}
+        a, b = net.net("a_data", word), net.net("b_data", word)
+
+        def writes(unit: str) -> dict[str, int]:
+            outputs: dict[str, int] = {}
+            for port in self.shape.units[unit].ports(machine):
+                outputs |= {f"{port.name}_{what}": bits for what, bits in port.signals.items()}
+            return outputs
+
+        written = writes("vector")
+        self.net.instance(
+            "vector",
+            "u_vector",
+            {
+                **lanes,
+                "ResultBits": bits["vector"],
+                "RowsBits": vector["rows"],
+                "LengthBits": vector["length"],
+            },
+            {**self._commanded("vector"), "a_data_i": a, "b_data_i": b},
+            {
+                "command_ready_o": ("vector_ready", 1),
+                "done_o": ("vector_done", 1),
+                "a_read_o": ("vector_a_read", 1),
+                "a_address_o": ("vector_a_address", space),
+                "b_read_o": ("vector_b_read", 1),
+                "b_address_o": ("vector_b_address", space),
+                **{f"{output}_o": (f"vector_{output}", width) for output, width in written.items()},
+            },
         )
-        if role == "results":
-            ends = {
-                "write_i": net.nets["result_write"],
-                "write_address_i": net.nets["result_address"],
-                "write_data_i": net.nets["result_data"],
-                "read_i": net.slice(net.nets["sram_read"], index, 1),
-                "read_address_i": beat_address,
-            }
-            output = {"read_data_o": ("results_beat", port)}
-        else:
-            ends = {
-                "write_i": net.slice(net.nets["sram_write"], index, 1),
-                "write_address_i": beat_address,
-                "write_data_i": net.nets["sram_write_data"],
-                "read_i": net.nets[f"{prefix}_read"],
-                "read_address_i": net.nets[f"{prefix}_address"],
-            }
-            output = {"read_data_o": (f"{prefix}_data", word)}
-        write, read = (word, port) if role == "results" else (port, word)
+        for unit, prefix, parameters in (
+            (
+                "quantizer",
+                "quantized_",
+                {
+                    **lanes,
+                    "Width": machine.width,
+                    "MatmulLanes": machine.lanes,
+                    "ActivationBits": bits["activations"],
+                    "KvBits": bits["kv"],
+                    "ScaleBits": quantizer["scale"],
+                    "RowsBits": quantizer["rows"],
+                    "LengthBits": quantizer["length"],
+                },
+            ),
+            ("argmax", "", {**lanes, "LengthBits": argmax["length"], "PlaceBits": argmax["place"]}),
+        ):
+            self.net.instance(
+                unit,
+                f"u_{unit}",
+                parameters,
+                {**self._commanded(unit), "source_data_i": a},
+                {
+                    "command_ready_o": (f"{unit}_ready", 1),
+                    "done_o": (f"{unit}_done", 1),
+                    "source_read_o": (f"{unit}_read", 1),
+                    "source_address_o": (f"{unit}_address", space),
+                    **{f"{output}_o": (f"{prefix}{output}", width) for output, width in writes(unit).items()},
+                },
+            )
+
+    def vector_space(self) -> None:
+        """What the vector queue's units read."""
+        net, bits, word = self.net, self.address_bits, 32 * self.machine.vector
+        readers = ("vector_a", "quantizer", "argmax", "vector_b")
+        memories = {
+            "vector_a": "vector",
+            "results": "results",
+            "constants_a": "constants",
+            "vector_b": "vector",
+            "constants_b": "constants",
+            "value_scales": "value_scales",
+        }
+        names = {"vector": "Vector", "results": "Results", "constants": "Constants", "value_scales": "ValueScale"}
         net.instance(
-            "sram_banked",
-            f"u_{role}",
-            {"Bits": 8 * sram.nbytes, "WriteWidth": write, "ReadWidth": read},
-            {"clk_i": self.clock, **ends},
-            output,
+            "vector_space",
+            "u_vector_space",
+            {
+                "Lanes": self.machine.vector,
+                **{f"{names[role]}Bits": bits[role] for role in VECTOR_SPACE},
+                "SpaceBits": self.machine.vector_space_bits,
+            },
+            {
+                "clk_i": self.clock,
+                **{f"{reader}_{what}_i": net.nets[f"{reader}_{what}"] for reader in readers for what in ("read", "address")},
+                **{f"{memory}_data_i": net.net(f"{memory}_word", word) for memory in memories},
+            },
+            {
+                "a_data_o": ("a_data", word),
+                "b_data_o": ("b_data", word),
+                **{f"{memory}_read_o": (f"{memory}_word_read", 1) for memory in memories},
+                **{f"{memory}_address_o": (f"{memory}_word_address", bits[role]) for memory, role in memories.items()},
+            },
         )
+
+    def memories(self) -> None:
+        """The SRAMs, each between the unit that writes it and those that read it."""
+        net, machine = self.net, self.machine
+        port, lane_bytes, word = 8 * machine.port, 8 * machine.vector, 32 * machine.vector
+        weights = 8 * machine.lanes * machine.width
+        for number, role in enumerate(LOADED[:2]):
+            width = 8 * machine.srams[role].word
+            self._banked(role, self._loaded(number, role), (role.removesuffix("s"), width), port)
+        self._two_read("constants", self._loaded(LOADED.index("constants"), "constants"), port)
+        self._banked("activations", self._written("quantized_activation"), ("activation", 8 * machine.width), lane_bytes)
+        net.instance(
+            "write_select",
+            "u_scale_select",
+            {"Targets": len(SCALES)},
+            {
+                "write_i": net.nets["quantized_scale_write"],
+                "select_i": net.slice(net.nets["quantized_scale_address"], self.shape.field_bits("quantizer")["scale"], 2),
+            },
+            {"write_o": ("scale_select", len(SCALES))},
+        )
+        for number, (role, reader, width) in enumerate(
+            zip(SCALES, ("activation_scale", "key_scale", "value_scales"), (32, 32 * machine.results, word), strict=True)
+        ):
+            floats = max(1, (machine.srams[role].nbytes // 4 - 1).bit_length())
+            write = {
+                "write_i": net.slice(net.nets["scale_select"], number, 1),
+                "write_address_i": net.slice(net.nets["quantized_scale_address"], 0, floats),
+                "write_data_i": net.nets["quantized_scale_data"],
+            }
+            self._banked(role, write, (reader, width), 32)
+        net.instance(
+            "kv_sram",
+            "u_kv_sram",
+            {
+                "Depth": machine.srams["kv"].depth,
+                "Lanes": machine.lanes,
+                "Width": machine.width,
+                "PartBytes": machine.vector,
+            },
+            {"clk_i": self.clock, **self._written("quantized_kv"), **self._read("kv")},
+            {"read_data_o": ("kv_data", weights)},
+        )
+        self._banked("results", self._written("result"), ("results", word), 32 * machine.results)
+        self._two_read("vector", self._written("vector_result"), word)
+
+    def _loaded(self, number: int, role: str) -> dict[str, SSAValue]:
+        """The write side of an SRAM that the load unit fills."""
+        net, beats = self.net, self.machine.srams[role].nbytes // self.machine.port
+        return {
+            "write_i": net.slice(net.nets["load_write"], number, 1),
+            "write_address_i": net.slice(net.nets["load_address"], 0, max(1, (beats - 1).bit_length())),
+            "write_data_i": net.nets["load_data"],
+        }
+
+    def _written(self, port: str) -> dict[str, SSAValue]:
+        """The write side of an SRAM that a port drives."""
+        nets = self.net.nets
+        return {
+            "write_i": nets[f"{port}_write"],
+            "write_address_i": nets[f"{port}_address"],
+            "write_data_i": nets[f"{port}_data"],
+        }
+
+    def _read(self, reader: str) -> dict[str, SSAValue]:
+        """The read side: the matmul unit's ports, or words of the vector queue's space."""
+        nets, middle = self.net.nets, "_word" if f"{reader}_word_read" in self.net.nets else ""
+        return {"read_i": nets[f"{reader}{middle}_read"], "read_address_i": nets[f"{reader}{middle}_address"]}
+
+    def _banked(self, role: str, write: Mapping[str, SSAValue], reader: tuple[str, int], write_width: int) -> None:
+        name, width = reader
+        data = f"{name}_word" if f"{name}_word_read" in self.net.nets else f"{name}_data"
+        self.net.instance(
+            "sram_banked",
+            f"u_{role}_sram",
+            {"Bits": 8 * self.machine.srams[role].nbytes, "WriteWidth": write_width, "ReadWidth": width},
+            {"clk_i": self.clock, **write, **self._read(name)},
+            {"read_data_o": (data, width)},
+        )
+
+    def _two_read(self, role: str, write: Mapping[str, SSAValue], write_width: int) -> None:
+        """An SRAM that both ports of the vector queue's space read."""
+        net, word = self.net, 32 * self.machine.vector
+        reads: dict[str, SSAValue] = {}
+        for port in "ab":
+            reads[f"{port}_read_i"] = net.nets[f"{role}_{port}_word_read"]
+            reads[f"{port}_address_i"] = net.nets[f"{role}_{port}_word_address"]
+        net.instance(
+            "sram_two_read",
+            f"u_{role}_sram",
+            {"Bits": 8 * self.machine.srams[role].nbytes, "WriteWidth": write_width, "ReadWidth": word},
+            {"clk_i": self.clock, **write, **reads},
+            {f"{port}_data_o": (f"{role}_{port}_word", word) for port in "ab"},
+        )
+

@@ -1,44 +1,46 @@
 """The Verilog backend: emits a program's chip as a folder, and simulates such a folder."""
 
-from collections.abc import Sequence
+import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
+import numpy as np
+from numpy.typing import NDArray
 from xdsl.dialects.hw import HWModuleOp
 
 from codesign.chips import Chip, chip_of
 from codesign.errors import CodesignError
+from codesign.files import write_whole
+from codesign.microcode.encoding import text
+from codesign.microcode.flatten import flatten
 from codesign.plugins import API_VERSION
-from codesign.plugins.backend import Capabilities, LinearTrace, Simulation, Support
+from codesign.plugins.backend import Capabilities, Emission, QueueCounters, Simulation, Support
 from codesign.plugins.manager import plugins
 from codesign.program import Program
-from codesign.units import Unit
 from codesign.units.machine import Machine
 from codesign_dialects.microcode import ProgramOp
-from codesign_dialects.transformer import LinearOp
-from codesign_verilog.assembler import assemble
-from codesign_verilog.chip import build_chip
-from codesign_verilog.folder import hex_images, library_files, package, read_manifest, write_folder
+from codesign_verilog.chip import CONTROL, build_chip
+from codesign_verilog.folder import Content, library_files, package, read_manifest, write_folder
 from codesign_verilog.handbook import handbook, header, run_script, timing_constraints
-from codesign_verilog.images import Images, build_images
+from codesign_verilog.images import build_image
+from codesign_verilog.monitors import monitors
 from codesign_verilog.printer import print_module
+from codesign_verilog.run import Outcome, Run, monitored
 from codesign_verilog.shape import ChipShape
 from codesign_verilog.simulators import find_simulator
-from codesign_verilog.simulators.report import parse_report
+from codesign_verilog.simulators.report import Mismatch, Report, parse_report
 
 PROGRAM = "program.mlir"
-UNITS = ("dma", "matmul")
-"""The units that an emitted chip has, in the order that numbers them."""
+MEMORY = "memory.bin"
+IMAGES = "images"
 
-CAPABILITIES = Capabilities(
-    operations=frozenset({"transformer.linear"}), formats=frozenset({"int8"}), units=frozenset(UNITS)
-)
-
-CONTROL = ("scheduler", "sram", "sram_banked")
-"""Library modules of every chip, beside those of its units."""
-
-MAX_CYCLES = 1 << 30
+MAX_CYCLES = (1 << 31) - 1
 """Where the testbench gives a chip up as hung."""
+
+COUNTERS, COUNTERS_OF_QUEUE = 0x20, 8
+"""Registers of the host port: of each queue its busy and its waiting cycles."""
 
 
 @dataclass(frozen=True)
@@ -48,50 +50,63 @@ class VerilogEmitter:
     name: str = "verilog"
     description: str = "emits a chip as SystemVerilog with its images and testbench, and simulates it"
     api_version: int = API_VERSION
-    capabilities: Capabilities = CAPABILITIES
+    capabilities: Capabilities = Capabilities(formats=frozenset({"int8", "float32"}))
 
     def supports(self, program: Program) -> Support:
-        """Whether the chip can be emitted and some linear operation runs on it; names each that does not."""
+        """Whether the program is microcode for a chip that can be emitted."""
         chip = chip_of(program.module)
         if chip is None:
             return Support(("the program names no chip; compile it for one",))
         try:
-            Machine.of(chip.design)
+            flatten(_microcode(program), plugins().units(), Machine.of(chip.design))
         except CodesignError as error:
             return Support((str(error),))
-        linears = [op for op in program.module.walk() if isinstance(op, LinearOp)]
-        reasons = tuple(f"{op.name}: {op.weight.type} is not of integers" for op in linears if not op.integer)
-        return Support(reasons if len(reasons) == len(linears) else ())
+        return Support()
 
-    def emit(self, program: Program, trace: Sequence[LinearTrace], directory: Path) -> None:
-        """Write the chip of `program`, the microcode of its layer and the images of `trace`.
+    def emit(self, program: Program, directory: Path, *, prompt: Sequence[int], max_tokens: int) -> None:
+        """Write the chip of `program`, its microcode, the image of its off-chip memory, and a testbench for a run that
+        continues `prompt` by `max_tokens` tokens.
 
         Raises
         ------
         CodesignError
             When the chip cannot be emitted, the program is not lowered, or the folder cannot be written.
         """
-        support = self.supports(program)
-        if not support:
-            raise CodesignError("; ".join(support.reasons))
         chip = chip_of(program.module)
-        assert chip is not None
+        if chip is None:
+            raise CodesignError("the program names no chip; compile it for one")
+        shape = _shape(chip)
         microcode = _microcode(program)
-        shape = ChipShape(Machine.of(chip.design), _units())
-        images = build_images(microcode, trace, shape.machine)
-        words = assemble(microcode, shape)
-        write_folder(directory, _contents(program, chip, shape, images, words), _manifest(program, chip, images, words))
+        queues = flatten(microcode, shape.units, shape.machine)
+        memory = build_image(microcode, program, shape.machine)
+        run = Run(shape, queues, memory, tuple(prompt), max_tokens)
+        write_folder(directory, _contents(program, chip, run), _manifest(program, chip, run))
 
-    def read(self, directory: Path) -> str:
-        """The IR of the emitted program."""
-        read_manifest(directory)
+    def read(self, directory: Path) -> Emission:
+        """What was emitted, and for which run."""
+        manifest = read_manifest(directory)
         try:
-            return (directory / PROGRAM).read_text()
+            program = (directory / PROGRAM).read_text()
         except OSError as error:
             raise CodesignError(f"{directory / PROGRAM}: cannot be read: {error.strerror}") from error
+        prompt, max_tokens = manifest.get("prompt"), manifest.get("max_tokens")
+        if not isinstance(prompt, list) or not isinstance(max_tokens, int):
+            raise CodesignError(f"{directory}: its manifest states no run; emit the chip again")
+        return Emission(program, tuple(cast(list[int], prompt)), max_tokens)
 
-    def simulate(self, directory: Path, *, simulator: str, waves: bool, time_limit: float) -> Simulation:
-        """Build and run the testbench of an emitted folder.
+    def simulate(
+        self,
+        directory: Path,
+        program: Program,
+        *,
+        prompt: Sequence[int],
+        max_tokens: int,
+        simulator: str,
+        waves: bool,
+        stall_seed: int,
+        time_limit: float,
+    ) -> Simulation:
+        """Build and run the testbench of an emitted folder, whose `program` was read from it.
 
         Raises
         ------
@@ -99,79 +114,152 @@ class VerilogEmitter:
             When the tool is absent, fails, prints nonsense or exceeds `time_limit` seconds.
         """
         tool = find_simulator(simulator)
-        read_manifest(directory)
+        chip = chip_of(program.module)
+        assert chip is not None, "a program that was emitted names its chip"
+        shape = _shape(chip)
+        queues = flatten(_microcode(program), shape.units, shape.machine)
+        memory = _read_memory(directory / IMAGES / MEMORY, shape.machine.port)
+        run = Run(shape, queues, memory, tuple(prompt), max_tokens)
+        outcome = run.expected()
+        work = directory / "build" / simulator
+        images = _write_run(work / IMAGES, outcome, directory / IMAGES / MEMORY)
         sources = [directory / line for line in (directory / "filelist.f").read_text().split()]
-        built = tool.build(sources, "tb", directory / "build" / simulator, waves)
-        images = (directory / "images").resolve()
-        trace = (directory / "build" / f"{simulator}.vcd").resolve()
-        report = parse_report(built.run(images, time_limit, {"waves": str(trace)} if waves else {}))
-        first = report.first_mismatch
-        return Simulation(
-            simulator=simulator,
-            cycles=report.cycles,
-            compared=report.compared,
-            mismatches=report.mismatches,
-            first_mismatch=None
-            if first is None
-            else f"value {first.index}: got {first.got}, expected {first.expected}",
-            waves=trace if waves else None,
-        )
+        package_file = work / "testbench_pkg.sv"
+        write_whole(package_file, _testbench_package(run, outcome))
+        sources = [package_file if source.name == package_file.name else source for source in sources]
+        built = tool.build(sources, "tb", work, waves)
+        trace = (work / "waves.vcd").resolve()
+        plusargs = {"stall_seed": stall_seed} | ({"waves": str(trace)} if waves else {})
+        report = parse_report(built.run(images, time_limit, plusargs), len(monitored(shape)))
+        return _simulation(simulator, run, report, trace if waves else None)
 
 
-def _units() -> tuple[Unit, ...]:
-    registered = plugins().units()
-    return tuple(registered[name] for name in UNITS)
+def _shape(chip: Chip) -> ChipShape:
+    return ChipShape(Machine.of(chip.design), plugins().units())
 
 
 def _microcode(program: Program) -> ProgramOp:
     programs = [op for op in program.module.ops if isinstance(op, ProgramOp)]
     if len(programs) != 1:
         raise CodesignError(
-            f"emit takes one microcode.program; the module has {len(programs)}. Run lower-to-microcode first"
+            f"emit takes one microcode.program; the module has {len(programs)}. Run lower-to-microcode,schedule first"
         )
     return programs[0]
 
 
-def _contents(program: Program, chip: Chip, shape: ChipShape, images: Images, words: list[int]) -> dict[str, str]:
+def _contents(program: Program, chip: Chip, run: Run) -> dict[str, Content]:
     """Every file of the folder by its relative path."""
+    shape, outcome = run.shape, run.expected()
     top = next(op for op in build_chip(shape).ops if isinstance(op, HWModuleOp))
-    testbench = {
-        "MemoryBeats": len(images.memory) // shape.machine.port,
-        "MicrocodeWords": len(words),
-        "RegionCount": len(images.regions),
-        "ExpectedWords": len(images.expected),
-        "Latency": shape.machine.latency,
-        "BytesPerCycle": shape.machine.rate,
-        "MaxCycles": MAX_CYCLES,
-    }
-    modules = {*CONTROL, *(module for unit in shape.units for module in unit.rtl)}
+    modules = {*CONTROL, *(module for unit in shape.units.values() for module in unit.rtl)}
     rtl = {f"rtl/{path.name}": path.read_text() for path in library_files("rtl") if path.stem in modules}
-    rtl["rtl/chip.sv"] = print_module(top, header(chip, "The chip: scheduler, DMA, matmul unit and their memories."))
+    rtl["rtl/chip.sv"] = print_module(top, header(chip, "The chip: host port, queues, units and their memories."))
     bench = {f"tb/{path.name}": path.read_text() for path in library_files("testbench")}
+    bench["tb/monitors.sv"] = monitors(shape, header(chip, "Compares what crosses the write ports of the chip's units."))
     packages = {
-        "rtl/chip_pkg.sv": package("chip_pkg", shape.package, f"The widths of chip @{chip.name}'s ports."),
-        "tb/testbench_pkg.sv": package("testbench_pkg", testbench, "Sizes of the images, and the memory's speed."),
+        "tb/chip_pkg.sv": package("chip_pkg", shape.package, f"The widths of chip @{chip.name}'s ports."),
+        "tb/testbench_pkg.sv": _testbench_package(run, outcome),
     }
-    sources = [*packages, *rtl, *bench]
-    sources.sort(key=lambda name: not name.endswith("_pkg.sv"))
+    sources = sorted([*packages, *rtl, *bench], key=lambda name: not name.endswith("_pkg.sv"))
     return {
         **packages,
         **rtl,
         **bench,
-        **{f"images/{name}": text for name, text in hex_images(images, words, shape.machine.port).items()},
+        **{f"{IMAGES}/{name}": content for name, content in outcome.files.items()},
+        f"{IMAGES}/{MEMORY}": _most_significant_first(run.memory, shape.machine.port),
+        **{
+            f"microcode/{queue.name}.txt": queue.encoding.listing(run.queues[queue.name]) for queue in shape.queues
+        },
         "filelist.f": "\n".join(sources) + "\n",
         "chip.sdc": timing_constraints(chip),
         "run.sh": run_script(),
-        "README.md": handbook(program, chip, shape, images, words),
+        "README.md": handbook(program, chip, run, outcome),
         PROGRAM: f"{program}\n",
     }
 
 
-def _manifest(program: Program, chip: Chip, images: Images, words: list[int]) -> dict[str, object]:
+def _testbench_package(run: Run, outcome: Outcome) -> str:
+    off_chip = run.shape.machine.memory
+    host = outcome.files["host.hex"]
+    assert isinstance(host, str)
+    constants = {
+        "MemoryBeats": len(run.memory) // run.shape.machine.port,
+        "HostWrites": host.count("\n"),
+        "Latency": off_chip.latency,
+        "Rate": off_chip.rate,
+        "RefreshInterval": off_chip.refresh_interval,
+        "RefreshCycles": off_chip.refresh_cycles,
+        "MaxCycles": MAX_CYCLES,
+    }
+    return package("testbench_pkg", constants, "Sizes of the images, and the memory's speed.")
+
+
+def _manifest(program: Program, chip: Chip, run: Run) -> dict[str, object]:
     return {
         "model": program.name,
         "chip": chip.name,
-        "instructions": len(words),
-        "memory_bytes": len(images.memory),
-        "compared_values": len(images.expected),
+        "instructions": {name: len(instructions) for name, instructions in run.queues.items()},
+        "memory_bytes": len(run.memory),
+        "prompt": list(run.prompt),
+        "max_tokens": run.max_tokens,
     }
+
+
+def _most_significant_first(memory: NDArray[np.uint8], port: int) -> NDArray[np.uint8]:
+    """Beats as ``$fread`` takes them, and back: each its bytes in reverse."""
+    return np.ascontiguousarray(memory.reshape(-1, port)[:, ::-1]).reshape(-1)
+
+
+def _read_memory(path: Path, port: int) -> NDArray[np.uint8]:
+    try:
+        memory = np.fromfile(path, np.uint8)
+    except OSError as error:
+        raise CodesignError(f"{path}: cannot be read: {error.strerror}") from error
+    if not memory.size or memory.size % port:
+        raise CodesignError(f"{path}: {memory.size} bytes are no whole beats of {port}; emit the chip again")
+    return _most_significant_first(memory, port)
+
+
+def _write_run(folder: Path, outcome: Outcome, memory: Path) -> Path:
+    """The files of a run in a folder of their own, the memory's image beside them."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for name, content in outcome.files.items():
+        (folder / name).write_bytes(content.encode() if isinstance(content, str) else content.data)
+    (folder / MEMORY).symlink_to(memory.resolve())
+    return folder.resolve()
+
+
+def _simulation(simulator: str, run: Run, report: Report, waves: Path | None) -> Simulation:
+    ports = monitored(run.shape)
+    values = [port.port.data_bits // port.port.value_bits for port in ports]
+    return Simulation(
+        simulator=simulator,
+        tokens=report.tokens,
+        cycles=report.cycles,
+        queues=_counters(run.shape, report.counters),
+        compared=sum(count * writes for count, writes in zip(values, report.writes, strict=True)),
+        mismatches=sum(report.mismatches),
+        first_mismatch=None if report.first_mismatch is None else _describe(run, report.first_mismatch),
+        waves=waves,
+    )
+
+
+def _counters(shape: ChipShape, registers: Mapping[int, int]) -> dict[str, QueueCounters]:
+    addresses = {queue.name: COUNTERS + COUNTERS_OF_QUEUE * number for number, queue in enumerate(shape.queues)}
+    return {
+        name: QueueCounters(busy=registers.get(address, 0), waiting=registers.get(address + 4, 0))
+        for name, address in addresses.items()
+    }
+
+
+def _describe(run: Run, mismatch: Mismatch) -> str:
+    """Where the chip first left what was expected: the command, the write, the cycle, the values."""
+    port = monitored(run.shape)[mismatch.port]
+    found = run.command_of(port, mismatch.write)
+    when = "never" if mismatch.cycle is None else f"cycle {mismatch.cycle}"
+    where = f"{port.unit} port {port.port.name}, write {mismatch.write}, {when}"
+    if found is not None:
+        written, place = found
+        where += f", the command's {place} at `{text(written.event.instruction)}`"
+    return f"{where}: got {mismatch.got}, expected {mismatch.expected}"

@@ -4,15 +4,18 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from codesign.errors import CodesignError
-from codesign_verilog.images import Images
+
+Content = str | NDArray[np.uint8]
+"""What a file holds: text, or bytes in a contiguous array."""
 
 MANIFEST = "manifest.json"
 LIBRARY = Path(str(files("codesign_verilog")))
@@ -31,19 +34,9 @@ def package(name: str, constants: Mapping[str, int], comment: str) -> str:
     return "\n".join([f"// {comment}", "", f"package {name};", "", *lines, "", "endpackage", ""])
 
 
-def hex_images(images: Images, words: Sequence[int], port: int) -> dict[str, str]:
-    """The files that the testbench reads, by name."""
-    lines = {
-        "memory.hex": (row.tobytes()[::-1].hex() for row in images.memory.reshape(-1, port)),
-        "microcode.hex": (f"{word:x}" for word in words),
-        "regions.hex": (f"{first:x} {count:x}" for first, count in images.regions),
-        "expected.hex": (f"{word:08x}" for word in np.asarray(images.expected).tolist()),
-    }
-    return {name: "\n".join(rows) + "\n" for name, rows in lines.items()}
-
-
-def write_folder(directory: Path, contents: Mapping[str, str], manifest: Mapping[str, object]) -> None:
-    """Write `contents` by relative path, with a manifest of their hashes; the folder appears whole or not at all.
+def write_folder(directory: Path, contents: Mapping[str, Content], manifest: Mapping[str, object]) -> None:
+    """Write `contents` by relative path, text or arrays of bytes, with a manifest of their hashes; the folder appears
+    whole or not at all.
 
     Raises
     ------
@@ -60,11 +53,12 @@ def write_folder(directory: Path, contents: Mapping[str, str], manifest: Mapping
         raise CodesignError(f"{directory}: cannot be written: {error.strerror}") from error
     try:
         hashes: dict[str, str] = {}
-        for name, text in contents.items():
+        for name, content in contents.items():
             path = temporary / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
-            hashes[name] = hashlib.sha256(text.encode()).hexdigest()
+            data = content.encode() if isinstance(content, str) else content.data
+            path.write_bytes(data)
+            hashes[name] = hashlib.sha256(data).hexdigest()
         (temporary / MANIFEST).write_text(json.dumps({**manifest, "files": hashes}, indent=2) + "\n")
         temporary.chmod(0o755)
         if directory.exists():

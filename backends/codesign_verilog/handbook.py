@@ -1,12 +1,27 @@
 """What an emitted folder says about itself: headers, README, constraints and a script that simulates it."""
 
 from codesign.chips import Chip
+from codesign.microcode.encoding import ISSUE
 from codesign.program import Program
-from codesign_verilog.images import Images
-from codesign_verilog.shape import ChipShape
+from codesign_verilog.run import Outcome, Run
 
 _RESET_UNCERTAINTY = 0.1
 """Share of the clock period that the constraints leave for jitter and skew."""
+
+
+REGISTERS = """\
+| 0x00 | control | write 1: start |
+| 0x04 | status | bit 0: done; bit 1: the memory answered with an error |
+| 0x08 | prompt_length | tokens of the prompt |
+| 0x0C | max_tokens | tokens to generate |
+| 0x10 | generated | tokens generated so far |
+| 0x14 | microcode_queue | whose memory the next two write |
+| 0x18 | microcode_address | the instruction to write |
+| 0x1C | microcode_data | its next 32 bits, lowest first; its last word stores it and moves the address on |
+| 0x20 + 8 q | busy | cycles in which a command of queue q was unfinished |
+| 0x24 + 8 q | waiting | cycles in which queue q waited for a credit |
+| 0x8000 + 4 i | token i | of prompt and answer |"""
+"""The host port's registers (docs/chip.md, "Host")."""
 
 
 def header(chip: Chip, what: str) -> str:
@@ -50,54 +65,79 @@ grep -q '^codesign.mismatches 0$' ../build/report.txt
 """
 
 
-def handbook(program: Program, chip: Chip, shape: ChipShape, images: Images, words: list[int]) -> str:
+def handbook(program: Program, chip: Chip, run: Run, outcome: Outcome) -> str:
     """The folder's README."""
-    machine = shape.machine
-    memories = "\n".join(f"| `u_{role}` | {sram.nbytes:,} | {sram.word} |" for role, sram in machine.srams.items())
+    shape, machine = run.shape, run.shape.machine
+    memories = "\n".join(
+        f"| `u_{role}_sram` | {sram.nbytes:,} | {sram.word} |" for role, sram in machine.srams.items()
+    )
+    queues = "\n".join(
+        f"| {number} | `{queue.name}` | {', '.join(unit.name for unit in queue.encoding.units)} | "
+        f"{queue.encoding.bits} | {len(run.queues[queue.name])} of {machine.microcode} |"
+        for number, queue in enumerate(shape.queues)
+    )
     commands = "\n\n".join(
-        f"`{unit.name}`, opcode {index + 1}:\n\n| field | bits | meaning |\n|---|---|---|\n"
-        + "\n".join(f"| {field.name} | {field.bits} | {field.meaning} |" for field in unit.fields(machine))
-        for index, unit in enumerate(shape.units)
+        f"`{unit.name}`, opcode {ISSUE + number} of queue `{queue.name}`: {unit.description}\n\n"
+        "| field | bits | meaning |\n|---|---|---|\n"
+        + "\n".join(
+            f"| {field.name}{' ·' if field.indexed else ''} | {field.bits} | {field.meaning} |"
+            for field in unit.fields(machine)
+        )
+        for queue in shape.queues
+        for number, unit in enumerate(queue.encoding.units)
     )
     return f"""# Chip @{chip.name}
 
-SystemVerilog of one core with its microcode and memory images, for the products of one layer of {program.name}.
-Nothing here needs Python.
+SystemVerilog of one core, with the microcode by which it generates the text of {program.name}. Nothing here needs
+Python.
 
     sh run.sh iverilog      # or verilator
 
-loads the images, runs the program and compares all {len(images.expected):,} float32 results with the executor's.
+writes microcode and a prompt of {len(run.prompt)} tokens to the chip, starts it, and compares everything that crosses
+the ports of its units ({sum(outcome.writes):,} writes) while it generates {run.max_tokens} tokens from its own results:
+{", ".join(map(str, outcome.tokens))}.
 
 | folder | what |
 |---|---|
-| `rtl/` | the chip; `chip.sv` is the top, every file is one module and synthesises; `sram.sv` is where a technology's
-memories go in | | `tb/` | the testbench and a model of the off-chip memory | | `images/` | memory, microcode
-({len(words)} instructions), the regions to compare and their expected values | | `filelist.f`, `chip.sdc` | all
-sources in order; the clock | | `program.mlir` | the IR this was made from |
+| `rtl/` | the chip; `chip.sv` is the top, every file is one module and synthesises; `sram.sv`, `sram_byte_write.sv` and `clock_gate.sv` are where a technology's own cells go in |
+| `tb/` | the testbench and a model of the off-chip memory |
+| `images/` | `memory.bin`, what the off-chip memory holds; `host.hex`, what the host writes before the start; `port_N.bin`, what must cross the ports |
+| `microcode/` | the program of each queue, disassembled |
+| `filelist.f`, `chip.sdc` | all sources in order; the clock |
+| `program.mlir` | the IR this was made from |
 
 ## Clock, reset, start
 
-One clock, `clk_i`. `rst_ni` is asynchronous and active low; memories are not reset. Write the microcode through
-`microcode_write_i`, `microcode_address_i`, `microcode_data_i`, then raise `start_i` for one cycle. `done_o` stands
-from the end of the program until the next start.
+One clock, `clk_i`. `rst_ni` is asynchronous and active low; memories are not reset. The host writes the registers below
+through `host_write_i`, `host_address_i`, `host_data_i`; what `host_data_o` shows is of the address of the cycle before.
+`done_o` stands from the end of the program until the next start. `token_valid_o` and `token_o` show every token in the
+cycle in which it is found.
+
+| address | register | |
+|---|---|---|
+{REGISTERS}
 
 ## Memory port
 
-{machine.port} bytes wide. A request (valid and ready) names an address in beats, a number of beats and a direction; as
-many beats follow, each with valid and ready. One request is open at a time.
+{machine.channels} AXI4 read channel(s) of {machine.port // machine.channels} bytes in lockstep: bursts of at most 16
+beats, incrementing, up to 16 outstanding. Beat i of the memory is {machine.port} bytes; of these, channel c holds the
+c-th part at byte i · {machine.port // machine.channels} of its own addresses.
 
 ## Memories
 
-| instance | bytes | bytes a word on the unit's side |
+| instance | bytes | bytes a word on the compute side |
 |---|---|---|
 {memories}
 
-## Instructions
+## Queues
 
-{shape.instruction_bits} bits, from the lowest: opcode (4), one wait bit for each of {
-        ", ".join(unit.name for unit in shape.units)
-    }, payload. Opcode 0 halts. An instruction issues once every unit named by its wait bits is idle and its
-own unit is ready.
+| number | queue | units | bits an instruction | instructions |
+|---|---|---|---|---|
+{queues}
+
+An instruction is, from its lowest bit, opcode (4), wait (a bit a queue), signal (likewise), payload. Opcodes: 0 halt,
+1 compute, 2 branch, 3 token, 4 sync; the rest command units. A command's fields lie side by side from the lowest bit,
+and behind them, for each field marked ·, the 5-bit number of a register that is added to it.
 
 {commands}
 """

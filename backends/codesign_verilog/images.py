@@ -1,102 +1,133 @@
-"""Memory images: the operands of the traced products where the microcode expects them, and the results it must
-leave."""
+"""The image of off-chip memory: what the ``microcode.content`` operations of a program say it holds; docs/chip.md,
+"Memory image", lists the kinds."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
+from xdsl.dialects.builtin import FloatAttr, IntegerAttr
+from xdsl.ir import Attribute
 
 from codesign.errors import CodesignError
-from codesign.plugins.backend import LinearTrace
-from codesign.units.machine import Machine, beats
-from codesign_dialects.microcode import ProgramOp, RegionOp
+from codesign.numerics.quantization import Quantized
+from codesign.parameters import Parameters
+from codesign.program import Program
+from codesign.units.machine import Machine
+from codesign_dialects.microcode import MEMORY, ContentOp, ProgramOp
 
-WORD = 4
-"""Bytes of a compared word."""
-
-
-@dataclass(frozen=True, eq=False)
-class Images:
-    """`memory` as bytes; `regions` of it as (first word, words); `expected`, the uint32 words of all regions in
-    order."""
-
-    memory: NDArray[np.uint8]
-    regions: tuple[tuple[int, int], ...]
-    expected: NDArray[np.uint32]
+Bytes = NDArray[np.uint8]
 
 
-def build_images(program: ProgramOp, trace: Sequence[LinearTrace], machine: Machine) -> Images:
-    """The images of `program` with the operands and results of `trace`.
+def build_image(microcode: ProgramOp, program: Program, machine: Machine) -> Bytes:
+    """Off-chip memory from byte 0 to the end of the last buffer that `microcode` has there.
 
     Raises
     ------
     CodesignError
-        When the program computes a product that the trace does not hold.
+        When the program has no weights, or a content is of no known kind.
     """
-    records = {record.name: record for record in trace}
-    stored = program.regions_in_memory
-    size = max(region.offset.value.data + region.nbytes for region in stored)
-    memory = np.zeros(beats(size, machine) * machine.port, np.uint8)
-    regions: list[tuple[int, int]] = []
-    expected: list[NDArray[np.float32]] = []
-    for region in stored:
-        record = _record(region, records)
-        start = region.offset.value.data
-        if region.part is not None and region.part.data == "result":
-            for offset, values in _results(region, record):
-                regions.append(((start + offset) // WORD, len(values)))
-                expected.append(values)
-            continue
-        payload = _operand(region, record)
-        memory[start : start + payload.nbytes] = payload.reshape(-1).view(np.uint8)
-    return Images(memory, tuple(regions), np.concatenate(expected).view(np.uint32))
+    parameters = Parameters(program)
+    ends = [buffer.base + buffer.words for buffer in microcode.buffers.values() if buffer.memory.data == MEMORY]
+    image = np.zeros(max(ends, default=0) * machine.port, np.uint8)
+    for content in microcode.contents:
+        write = _KINDS.get(content.kind.data)
+        if write is None:
+            raise CodesignError(f"off-chip memory holds '{content.kind.data}', which is none of {', '.join(_KINDS)}")
+        write(image, _Content(content), parameters, machine)
+    return image
 
 
-def _record(region: RegionOp, records: dict[str, LinearTrace]) -> LinearTrace:
-    name = "" if region.linear is None else region.linear.string_value()
-    if name not in records:
-        raise CodesignError(f"the microcode asks for the operands of @{name}, which the trace does not hold")
-    return records[name]
+class _Content:
+    """A content's numbers."""
+
+    def __init__(self, op: ContentOp):
+        self.offset = op.offset.value.data
+        self.parameter = "" if op.parameter is None else op.parameter.string_value()
+        self.rows = 0 if op.rows is None else op.rows.value.data
+        self.layers = 1 if op.layers is None else op.layers.value.data
+        self.stride = 0 if op.stride is None else op.stride.value.data
+        self._details: Mapping[str, Attribute] = {} if op.details is None else op.details.data
+
+    def integer(self, name: str) -> int:
+        """A whole number of the details."""
+        value = self._details.get(name)
+        if not isinstance(value, IntegerAttr):
+            raise CodesignError(f"a content of off-chip memory lacks the whole number '{name}'")
+        return value.value.data
+
+    def number(self, name: str) -> float:
+        """A float of the details."""
+        value = self._details.get(name)
+        if not isinstance(value, FloatAttr):
+            raise CodesignError(f"a content of off-chip memory lacks the number '{name}'")
+        return value.value.data
 
 
-def _operand(region: RegionOp, record: LinearTrace) -> NDArray[np.int8] | NDArray[np.float32]:
-    """The bytes of an operand's region: padded with zero integers, and with scales of one."""
-    assert region.part is not None and region.first_row is not None and region.first_token is not None
-    shape = region.result.type.get_shape()
-    row, token = region.first_row.value.data, region.first_token.value.data
-    match region.part.data:
-        case "weight":
-            row_tiles, slices, lanes, width = shape
-            padded = _padded(record.weight[row : row + row_tiles * lanes], row_tiles * lanes, slices * width)
-            return padded.reshape(row_tiles, lanes, slices, width).transpose(0, 2, 1, 3).copy()
-        case "weight_scale":
-            return _padded_scales(record.weight_scale[row:], shape[0])
-        case "input":
-            tokens, slices, width = shape
-            return _padded(record.input[token : token + tokens], tokens, slices * width)
-        case "input_scale":
-            return _padded_scales(record.input_scale[token:], shape[0])
-        case part:
-            raise CodesignError(f"a region of off-chip memory holds '{part}', which is no operand")
+def _put(image: Bytes, offset: int, values: NDArray[np.generic]) -> None:
+    data = np.ascontiguousarray(values).reshape(-1).view(np.uint8)
+    image[offset : offset + data.size] = data
 
 
-def _padded(values: NDArray[np.int8], rows: int, columns: int) -> NDArray[np.int8]:
-    padded = np.zeros((rows, columns), np.int8)
-    padded[: values.shape[0], : values.shape[1]] = values
-    return padded
+def _jobs(content: _Content, parameters: Parameters) -> Iterator[tuple[int, Quantized]]:
+    """Where each job of a weight begins, and its rows."""
+    job_rows, job_stride = content.integer("job_rows"), content.integer("job_stride")
+    stacked = parameters[content.parameter].stacked
+    for number in range(content.layers):
+        layer = content.integer("first_layer") + number if stacked else None
+        quantized = parameters.quantized(content.parameter, layer)
+        for job, first in enumerate(range(0, content.rows, job_rows)):
+            rows = slice(first, first + job_rows)
+            start = content.offset + number * content.stride + job * job_stride
+            yield start, Quantized(quantized.integers[rows], quantized.scales[rows])
 
 
-def _padded_scales(values: NDArray[np.float32], count: int) -> NDArray[np.float32]:
-    padded = np.ones(count, np.float32)
-    padded[: len(values)] = values[:count]
-    return padded
+def _weights(image: Bytes, content: _Content, parameters: Parameters, machine: Machine) -> None:
+    lanes, width = machine.lanes, machine.width
+    for start, job in _jobs(content, parameters):
+        rows, inputs = job.integers.shape
+        tiles, slices = ceil(rows / lanes), ceil(inputs / width)
+        padded = np.zeros((tiles * lanes, slices * width), np.int8)
+        padded[:rows, :inputs] = job.integers
+        _put(image, start, padded.reshape(tiles, lanes, slices, width).swapaxes(1, 2))
 
 
-def _results(region: RegionOp, record: LinearTrace) -> Iterable[tuple[int, NDArray[np.float32]]]:
-    """For each token of a result region: the byte where its row begins, and the values that must stand there."""
-    assert region.first_row is not None and region.first_token is not None
-    tokens, rows = region.result.type.get_shape()
-    row, token = region.first_row.value.data, region.first_token.value.data
-    for index in range(tokens):
-        yield index * rows * WORD, record.result[token + index, row : row + rows]
+def _weight_scales(image: Bytes, content: _Content, parameters: Parameters, machine: Machine) -> None:
+    for start, job in _jobs(content, parameters):
+        rows = len(job.scales)
+        padded = np.ones(ceil(rows / machine.lanes) * machine.lanes, np.float32)
+        padded[:rows] = job.scales[:, 0]
+        _put(image, start, padded)
+
+
+def _rows(image: Bytes, content: _Content, parameters: Parameters, machine: Machine) -> None:
+    name = content.parameter
+    shape = parameters.shape(name)
+    layers = range(parameters[name].type.get_shape()[0]) if parameters[name].stacked else [None]
+    values = np.zeros((len(layers), *shape), np.float32)
+    for layer, out in zip(layers, values, strict=True):
+        parameters.read_into(name, layer, out)
+    _put_rows(image, content, values.reshape(-1, shape[-1]))
+
+
+def _rotary(image: Bytes, content: _Content, parameters: Parameters, machine: Machine) -> None:
+    size, theta = content.integer("size"), content.number("theta")
+    frequencies = theta ** (-np.arange(0, size, 2) / size)
+    angles = np.arange(content.rows)[:, None] * frequencies
+    cosine, sine = np.cos(angles), np.sin(angles)
+    _put_rows(image, content, np.concatenate([cosine, cosine, -sine, sine], axis=1).astype(np.float32))
+
+
+def _put_rows(image: Bytes, content: _Content, values: NDArray[np.float32]) -> None:
+    """Rows `row_stride` bytes apart."""
+    padded = np.zeros((len(values), content.integer("row_stride") // 4), np.float32)
+    padded[:, : values.shape[1]] = values
+    _put(image, content.offset, padded)
+
+
+_KINDS: Mapping[str, Callable[[Bytes, _Content, Parameters, Machine], None]] = {
+    "weights": _weights,
+    "weight_scales": _weight_scales,
+    "rows": _rows,
+    "rotary": _rotary,
+}

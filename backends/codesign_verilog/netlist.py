@@ -58,17 +58,23 @@ class Netlist:
         self,
         module: str,
         name: str,
-        parameters: Mapping[str, int],
+        parameters: Mapping[str, int | str],
         inputs: Mapping[str, SSAValue],
         outputs: Mapping[str, tuple[str, int]],
     ) -> None:
-        """An instance `name` of the library module `module`; outputs drive the nets named, of so many bits."""
+        """An instance `name` of the library module `module`; outputs drive the nets named, of so many bits.
+
+        A parameter given as text is written as it is: a sized literal, too wide for an integer.
+        """
         types = {port: IntegerType(bits) for port, (_, bits) in outputs.items()}
         instance = hw.InstanceOp(
             name, SymbolRefAttr(self._declare(module, inputs, types)), inputs.items(), types.items()
         )
         instance.attributes["parameters"] = DictionaryAttr(
-            {key: IntegerAttr(value, i64) for key, value in parameters.items()}
+            {
+                key: IntegerAttr(value, i64) if isinstance(value, int) else StringAttr(value)
+                for key, value in parameters.items()
+            }
         )
         self.block.add_op(instance)
         for result, (net, _) in zip(instance.outputs, outputs.values(), strict=True):

@@ -5,7 +5,7 @@ that only leaves the module is the port itself.
 """
 
 from xdsl.dialects import comb, hw
-from xdsl.dialects.builtin import DictionaryAttr, IntegerAttr, IntegerType
+from xdsl.dialects.builtin import DictionaryAttr, IntegerAttr, IntegerType, StringAttr
 from xdsl.ir import Operation, SSAValue
 from xdsl.traits import SymbolTable
 from xdsl.utils.hints import isa
@@ -118,8 +118,8 @@ class _Printer:
     def _parameters(self, parameters: DictionaryAttr) -> list[tuple[str, str]]:
         pairs: list[tuple[str, str]] = []
         for name, value in parameters.data.items():
-            assert isinstance(value, IntegerAttr)
-            pairs.append((name, str(value.value.data)))
+            assert isinstance(value, IntegerAttr | StringAttr)
+            pairs.append((name, str(value.value.data) if isinstance(value, IntegerAttr) else value.data))
         return pairs
 
     def _expression(self, value: SSAValue) -> str:

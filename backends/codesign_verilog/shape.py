@@ -1,57 +1,58 @@
 """The widths that the chip's top, its package and its microcode agree on."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
+from codesign.microcode.encoding import Encoding
+from codesign.microcode.instructions import QUEUES
 from codesign.units import Unit
 from codesign.units.machine import Machine
-
-OPCODE_BITS = 4
-HALT = 0
-"""The opcode that ends a program; unit u has opcode u + 1."""
-
+from codesign_verilog.queues import QueueShape
 
 @dataclass(frozen=True)
 class ChipShape:
-    """A machine and the units it has, in the order that numbers them."""
+    """A machine and the units that it has."""
 
     machine: Machine
-    units: tuple[Unit, ...]
+    units: Mapping[str, Unit]
 
-    @property
-    def payload_bits(self) -> int:
-        """Bits of the longest command."""
-        return max(unit.bits(self.machine) for unit in self.units)
-
-    @property
-    def instruction_bits(self) -> int:
-        """Bits of an instruction: opcode, one wait bit a unit, payload, from the lowest bit."""
-        return OPCODE_BITS + len(self.units) + self.payload_bits
-
-    @property
-    def microcode_address_bits(self) -> int:
-        """Bits of an address of the microcode memory."""
-        return max(1, (self.machine.microcode - 1).bit_length())
-
-    def index(self, unit: str) -> int:
-        """The number of a unit."""
-        return [record.name for record in self.units].index(unit)
+    @cached_property
+    def queues(self) -> tuple[QueueShape, ...]:
+        """The queues in the order that numbers them."""
+        units = self.units.values()
+        return tuple(QueueShape(name, Encoding.of(name, units, self.machine)) for name in QUEUES)
 
     def field_bits(self, unit: str) -> dict[str, int]:
         """Widths of a unit's command fields."""
-        return {field.name: field.bits for field in self.units[self.index(unit)].fields(self.machine)}
+        return {field.name: field.bits for field in self.units[unit].fields(self.machine)}
 
-    def command_bits(self, unit: str) -> int:
-        """Bits of a unit's command."""
-        return self.units[self.index(unit)].bits(self.machine)
+    @property
+    def microcode_address_bits(self) -> int:
+        """Bits of an address of a queue's microcode."""
+        return max(1, (self.machine.microcode - 1).bit_length())
+
+    @property
+    def token_bits(self) -> int:
+        """Bits of an address of the token memory."""
+        return max(1, (self.machine.context - 1).bit_length())
+
+    @property
+    def longest_instruction(self) -> int:
+        """Bits of an instruction of the queue that has the longest."""
+        return max(queue.encoding.bits for queue in self.queues)
+
+    @property
+    def channel_address_bits(self) -> int:
+        """Bits of a byte address of one channel."""
+        return self.machine.beat_bits + (self.machine.port // self.machine.channels - 1).bit_length()
 
     @property
     def package(self) -> dict[str, int]:
         """The constants of ``chip_pkg``: what the testbench needs to know of the chip."""
-        dma = self.field_bits("dma")
         return {
             "PortBytes": self.machine.port,
-            "MemoryAddressBits": dma["memory_address"],
-            "BeatsBits": dma["beats"],
-            "MicrocodeAddressBits": self.microcode_address_bits,
-            "InstructionBits": self.instruction_bits,
+            "Channels": self.machine.channels,
+            "ChannelAddressBits": self.channel_address_bits,
+            "Queues": len(self.queues),
         }

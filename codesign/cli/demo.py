@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 MODEL, CHIP, PIPELINE = "embedded", "edge", "quantize{weights=int8 activations=int8},block-attention"
 PRICED_ON = (CHIP, "h100", "groq-lpu")
 PROMPT, TOKENS, TEMPERATURE, SEED = "She had never in her life", 80, 0.6, 0
-INPUT, OUTPUT, LAYER = 128, 128, 0
+INPUT, OUTPUT = 128, 128
+CHIP_TOKENS = 24
 
 
 def demo(
@@ -98,9 +99,10 @@ def _simulate(out: Output, folder: Path, program: "Program") -> "Comparison":
     from codesign import api
     from codesign.files import write_whole
 
-    out.headline(f"Emit the chip as Verilog and simulate layer {LAYER}'s matrix products")
+    out.headline(f"Emit the chip as Verilog and let it generate {CHIP_TOKENS} tokens in a simulator")
     with progress("emitting, building and simulating"):
-        comparison = api.simulate(api.emit(program, folder / "chip", prompt=PROMPT, layer=LAYER))
+        comparison = api.simulate(api.emit(program, folder / "chip", prompt=PROMPT, max_tokens=CHIP_TOKENS))
+    out.line(PROMPT + api.tokenizer_of(program).decode(comparison.simulation.tokens))
     write_whole(folder / "simulation.json", as_json(comparison.to_dict()))
     out.line(verdict(comparison), style="green" if comparison.exact else "bold red")
     return comparison

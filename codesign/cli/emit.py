@@ -16,20 +16,20 @@ def emit(
     pipeline: Pipeline = "",
     prompt: Prompt = None,
     tokens: Tokens = None,
-    layer: Annotated[int, typer.Option(help="The layer whose matrix products the chip computes.")] = 0,
+    max_tokens: Annotated[int, typer.Option(help="Tokens that the testbench lets the chip generate.")] = 32,
     json: Json = False,
 ) -> None:
     """Write a chip as SystemVerilog.
 
-    With it come the microcode and the data of one layer's matrix products on a prompt. The folder simulates without
-    Python; `codesign simulate` runs it.
+    With it come the microcode by which the chip generates text, the image of its memory, and a testbench that continues
+    the prompt. The folder simulates without Python; `codesign simulate` runs it.
     """
     start = prompt_of(prompt, tokens)
     from codesign import api
 
     with progress(f"emitting {chip}"):
         program = api.compile(api.load_model(model), api.load_chip(chip), pipeline)
-        folder = api.emit(program, output, prompt=start, layer=layer)
+        folder = api.emit(program, output, prompt=start, max_tokens=max_tokens)
     files = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
     if json:
         write_json({"directory": str(folder), "files": files})

@@ -98,12 +98,25 @@ def row_sums(values: Floats, lanes: int) -> Floats:
     return canonical(np.asarray(total, np.float32))
 
 
+def order_keys(values: Floats) -> Integers:
+    """Integers in the order of `values`, −0 below +0: their bits, the magnitude bits of negatives inverted."""
+    bits = values.view(np.int32)
+    return bits ^ ((bits >> 31) & np.int32(0x7FFFFFFF))
+
+
+def largest(values: Floats) -> tuple[int, int]:
+    """Order and index of the largest of ``[n]``, n ≥ 1, the lowest index among equals.
+
+    −0 is below +0; a NaN is above every number, and all NaNs are equal. The order compares with that of other values.
+    """
+    keys = np.where(np.isnan(values), np.int32(0x7FFFFFFF), order_keys(values))
+    index = int(np.argmax(keys))
+    return int(keys[index]), index
+
+
 def row_maxima(values: Floats) -> Floats:
     """The :func:`maximum` of ``[…, n]`` over its last axis, ``[…]``: the same in any order. −∞ for an empty row."""
-    bits = values.view(np.int32)
-    # As integers, with the magnitude bits of negatives inverted, floats are in order, −0 below +0.
-    order = bits ^ ((bits >> 31) & np.int32(0x7FFFFFFF))
     lowest = np.float32(-np.inf).view(np.int32) ^ np.int32(0x7FFFFFFF)
-    highest = order.max(axis=-1, initial=int(lowest))
+    highest = order_keys(values).max(axis=-1, initial=int(lowest))
     greatest = (highest ^ ((highest >> 31) & np.int32(0x7FFFFFFF))).astype(np.int32).view(np.float32)
     return np.where(np.isnan(values).any(axis=-1), NAN, greatest)

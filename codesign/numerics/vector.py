@@ -39,8 +39,15 @@ BINARY: Mapping[str, Callable[[Operand, Operand], Floats]] = {
 """Functions of two operands, value by value."""
 
 
+REDUCTIONS = ("reduce_sum", "reduce_maximum")
+"""Functions that make one value of a row."""
+
+FUNCTIONS = (*BINARY, *UNARY, *REDUCTIONS)
+"""The functions of the vector unit; the order numbers them (rtl/vector_pkg.sv; a test compares)."""
+
+
 def compute(function: str, source: Floats, operand: Operand | None, lanes: int) -> Floats:
-    """Apply `function`, by its name in the microcode dialect, to ``[rows, length]``.
+    """Apply `function`, by its name, to ``[rows, length]``.
 
     `operand` is ``[rows, length]``, ``[rows, 1]`` or a scalar, and None for a function of one operand. A reduction
     gives ``[rows, 1]``, a sum in the order that a unit of `lanes` lanes has; other functions give ``[rows, length]``.

@@ -25,9 +25,16 @@ def _lower_to_microcode() -> "type[ModulePass]":
     return LowerToMicrocodePass
 
 
+def _schedule() -> "type[ModulePass]":
+    from codesign.passes.schedule import SchedulePass
+
+    return SchedulePass
+
+
 PASSES: "dict[str, Callable[[], type[ModulePass]]]" = {
     "quantize": _quantize,
     "block-attention": _block_attention,
     "lower-to-microcode": _lower_to_microcode,
+    "schedule": _schedule,
 }
 """Every pass by name, imported on first use."""

@@ -123,51 +123,91 @@ class CostModel(Backend, Protocol):
 
 
 @dataclass(frozen=True)
+class QueueCycles:
+    """Cycles in which a queue had unfinished commands, in which it waited for credits, and the latter by the queue
+    whose credit was missing (a cycle counts for each that was)."""
+
+    busy: int
+    waiting: int
+    waiting_for: Mapping[str, int]
+
+
+@dataclass(frozen=True)
 class Cycles:
-    """Exact cycles of a microcode program, and for each unit how many of them it was busy."""
+    """Exact cycles of a microcode program, in all, of each queue, and those in which each unit was busy."""
 
     total: int
-    busy: Mapping[str, int]
+    queues: Mapping[str, QueueCycles]
+    units: Mapping[str, int]
 
 
 @runtime_checkable
 class CycleModel(Backend, Protocol):
     """A backend that predicts the cycles of a program's microcode, exactly and without simulating."""
 
-    def cycles(self, program: Program) -> Cycles:
-        """Cycles from the start being sampled to the end."""
+    def cycles(self, program: Program, prompt_length: int, max_tokens: int) -> Cycles:
+        """Cycles from the start being sampled to the end, for a prompt of so many tokens and so many generated."""
         ...
 
 
 @dataclass(frozen=True)
-class Simulation:
-    """What a simulator said of an emitted chip: cycles from start to end, 32-bit values compared, and how many
-    differed.
+class QueueCounters:
+    """What a simulated chip counted of one queue: cycles with unfinished commands, and cycles waiting for credits."""
 
-    ``tokens`` are the ids that the chip itself generated: none while what is emitted is a layer's products.
+    busy: int
+    waiting: int
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """What a simulator said of an emitted chip.
+
+    ``tokens`` are the ids that the chip itself generated; ``cycles`` run from its start to its end; ``compared`` and
+    ``mismatches`` count values and writes that crossed the ports of its units.
     """
 
     simulator: str
+    tokens: tuple[int, ...]
     cycles: int
+    queues: Mapping[str, QueueCounters]
     compared: int
     mismatches: int
     first_mismatch: str | None = None
     waves: Path | None = None
-    tokens: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Emission:
+    """What an emitted folder holds: the IR of its program, and the run that its testbench was written for."""
+
+    program: str
+    prompt: tuple[int, ...]
+    max_tokens: int
 
 
 @runtime_checkable
 class Emitter(Backend, Protocol):
     """A backend that writes a program's chip as files and simulates them."""
 
-    def emit(self, program: Program, trace: Sequence[LinearTrace], directory: Path) -> None:
-        """Write the chip of `program`, its microcode, and the images of `trace` into `directory`."""
+    def emit(self, program: Program, directory: Path, *, prompt: Sequence[int], max_tokens: int) -> None:
+        """Write the chip of `program`, its microcode and images, and a testbench that continues `prompt`."""
         ...
 
-    def read(self, directory: Path) -> str:
-        """The IR of the program that `emit` wrote into `directory`."""
+    def read(self, directory: Path) -> Emission:
+        """What `emit` wrote into `directory`."""
         ...
 
-    def simulate(self, directory: Path, *, simulator: str, waves: bool, time_limit: float) -> Simulation:
-        """Build and run what `emit` wrote, for at most `time_limit` seconds."""
+    def simulate(
+        self,
+        directory: Path,
+        program: Program,
+        *,
+        prompt: Sequence[int],
+        max_tokens: int,
+        simulator: str,
+        waves: bool,
+        stall_seed: int,
+        time_limit: float,
+    ) -> Simulation:
+        """Build and run what `emit` wrote, for at most `time_limit` seconds; `program` is what was read from there."""
         ...

@@ -99,7 +99,8 @@ class Machine:
     @property
     def vector_space_bits(self) -> int:
         """Bits of an address of the space that the vector queue reads."""
-        return 2 + max(self.srams[role].address_bits for role in VECTOR_SPACE)
+        words = max(self.srams[role].nbytes // (4 * self.vector) for role in VECTOR_SPACE)
+        return 2 + max(1, (words - 1).bit_length())
 
     def vector_space(self, role: str) -> int:
         """The address in the vector queue's space of an SRAM's first word."""

@@ -1,51 +1,59 @@
 """The matmul unit: a dot-product array of int8, lanes × width multiply-accumulates a cycle, with a dequantizer behind
 it."""
 
+from collections.abc import Mapping
 from math import ceil, log2
 
-from codesign.units.machine import Machine, SramShape
-from codesign.units.record import Command, Field, Timing, Unit
-from codesign_dialects.microcode import Instruction, MatmulOp, region_of
+import numpy as np
 
-COUNT_BITS = 16
-INT_TO_FLOAT, FLOAT_MULTIPLY = 2, 3
-"""Pipeline stages of the float units (rtl/float_pkg.sv; a test compares)."""
+from codesign.numerics.float32 import from_integer, multiply
+from codesign.numerics.integer_matmul import exact_chunk, integer_matmul
+from codesign.units.machine import Machine
+from codesign.units.memories import Memories
+from codesign.units.record import COUNT_BITS, Command, Field, Port, Unit, Writes, fixed
+from codesign.units.stages import FLOAT_MULTIPLY, INT_TO_FLOAT
 
-_OPERANDS = {
-    "activation": ("activations", "first slice of the first token"),
-    "activation_scale": ("activation_scales", "scale of the first token"),
-    "weight": ("weights", "first row tile's first slice"),
-    "weight_scale": ("weight_scales", "scales of the first rows"),
-    "result": ("results", "first results"),
-}
+WEIGHTS, KEYS, VALUES = 0, 1, 2
+"""Where the right operand and its scales are: weights and weight_scales, kv and key_scales, kv with every scale 1."""
+
+SOURCE_BITS = 2
+
+_CHUNK = exact_chunk(128, 128)
 
 
-def address_bits(sram: SramShape) -> int:
-    """Bits of a word address."""
-    return max(1, (sram.depth - 1).bit_length())
+def _operand(command: Command) -> str:
+    return "weights" if command["source"] == WEIGHTS else "kv"
+
+
+def _scales(command: Command) -> str:
+    return "weight_scales" if command["source"] == WEIGHTS else "key_scales"
 
 
 def _fields(machine: Machine) -> tuple[Field, ...]:
-    addresses = tuple(
-        Field(name, address_bits(machine.srams[role]), f"word address in the {role} SRAM: {meaning}")
-        for name, (role, meaning) in _OPERANDS.items()
-    )
+    bits = {role: sram.address_bits for role, sram in machine.srams.items()}
+    operand_bits = max(bits["weights"], bits["kv"])
+    scale_bits = max(bits["weight_scales"], bits["key_scales"])
+
+    def address(name: str, bits: int, memory: str, meaning: str) -> Field:
+        return Field(name, bits, meaning, indexed=True, memory=memory, writes=memory == "results")
+
     return (
-        *addresses,
-        Field("k_slices", COUNT_BITS, "slices of width inputs"),
-        Field("row_tiles", COUNT_BITS, "tiles of lanes output rows"),
-        Field("tokens", machine.tokens.bit_length(), "tokens, 1 to those in flight"),
+        address("activation", bits["activations"], "activations", "first slice of the first token"),
+        address("activation_scale", bits["activation_scales"], "activation_scales", "scale of the first token"),
+        Field("weight", operand_bits, "first row tile's first slice, in the source", indexed=True, memory=_operand),
+        Field("weight_scale", scale_bits, "scales of the first rows, in the source", indexed=True, memory=_scales),
+        address("result", bits["results"], "results", "first token's first results"),
+        Field("result_stride", bits["results"], "words from a token's results to the next token's", indexed=True),
+        Field("weight_stride", operand_bits, "words from a row tile to the next", indexed=True),
+        Field("k_slices", COUNT_BITS, "slices of width inputs", indexed=True),
+        Field("row_tiles", COUNT_BITS, "tiles of lanes output rows", indexed=True),
+        Field("tokens", machine.tokens.bit_length(), "tokens, 1 to those in flight", indexed=True),
+        Field("source", SOURCE_BITS, "0 weights and weight_scales, 1 kv and key_scales, 2 kv with every scale 1"),
     )
 
 
-def _command(instruction: Instruction, machine: Machine) -> Command:
-    assert isinstance(instruction, MatmulOp)
-    tokens, row_tiles, slices = instruction.shape
-    command = {"k_slices": slices, "row_tiles": row_tiles, "tokens": tokens}
-    regions = {region.memory: region for region in map(region_of, instruction.operands)}
-    for name, (role, _) in _OPERANDS.items():
-        command[name] = regions[role].offset.value.data // machine.srams[role].word
-    return command
+def _ports(machine: Machine) -> tuple[Port, ...]:
+    return (Port("result", machine.srams["results"].address_bits, 32 * machine.results),)
 
 
 def pipeline(machine: Machine) -> int:
@@ -55,26 +63,63 @@ def pipeline(machine: Machine) -> int:
     return 1 + dot_product + INT_TO_FLOAT + 2 * FLOAT_MULTIPLY
 
 
-def _timing(command: Command, machine: Machine) -> Timing:
+def _ready(command: Command, machine: Machine) -> int:
     slices, row_tiles, tokens = command["k_slices"], command["row_tiles"], command["tokens"]
     # A row tile takes as long as its slices or as its results' drain, whichever is longer; the last tile shows both.
-    body = tokens * (slices - 1 + machine.drain + (row_tiles - 1) * max(slices, machine.drain))
-    return Timing(ready=body + 1, idle=body + 2 + pipeline(machine))
+    return tokens * (slices - 1 + machine.groups + (row_tiles - 1) * max(slices, machine.groups)) + 1
+
+
+def _done(command: Command, machine: Machine) -> int:
+    return _ready(command, machine) + pipeline(machine)
+
+
+def _execute(command: Command, memories: Memories) -> Mapping[str, Writes]:
+    machine = memories.machine
+    tokens, slices, row_tiles = command["tokens"], command["k_slices"], command["row_tiles"]
+    token, row_tile, slice_ = np.arange(tokens), np.arange(row_tiles), np.arange(slices)
+    group = np.arange(machine.groups)
+
+    left = memories.words("activations", np.int8)[command["activation"] + np.arange(tokens * slices)]
+    words = command["weight"] + row_tile[:, None] * command["weight_stride"] + slice_
+    right = memories.words(_operand(command), np.int8)[words]
+    right = right.reshape(row_tiles, slices, machine.lanes, machine.width).swapaxes(1, 2)
+    rows = row_tiles * machine.lanes
+    sums = integer_matmul(
+        left.reshape(tokens, -1).astype(np.float32), right.astype(np.float32, order="C").reshape(rows, -1), _CHUNK
+    )
+
+    if command["source"] == VALUES:
+        weight_scale = np.ones(rows, np.float32)
+    else:
+        scale_words = command["weight_scale"] + np.arange(row_tiles * machine.groups)
+        weight_scale = memories.words(_scales(command), np.float32)[scale_words].reshape(rows)
+    activation_scale = memories.words("activation_scales", np.float32)[command["activation_scale"] + token, 0]
+
+    # A row tile's tokens drain one after the other, each group by group.
+    results = multiply(multiply(from_integer(sums), weight_scale), activation_scale[:, None])
+    results = results.reshape(tokens, row_tiles, machine.groups, machine.results).swapaxes(0, 1)
+    places = row_tile[:, None, None] * machine.groups + token[:, None] * command["result_stride"] + group
+    addresses = (command["result"] + places).reshape(-1)
+    data = np.ascontiguousarray(results).reshape(-1, machine.results)
+    memories.words("results", np.float32)[addresses] = data
+    return {"result": Writes(addresses.astype(np.uint32), data.view(np.uint8))}
 
 
 MATMUL = Unit(
     name="matmul",
     description="dot products of int8 activations and weights, summed exactly, dequantized to float32",
-    instruction=MatmulOp,
+    queue="matmul",
     runs=("transformer.linear",),
     formats=("int8",),
     fields=_fields,
-    command=_command,
-    timing=_timing,
+    ports=_ports,
+    clock=fixed(_ready, _done),
+    execute=_execute,
     rtl=(
         "matmul",
         "matmul_pkg",
         "matmul_sequencer",
+        "clock_gate",
         "dot_product",
         "adder_tree",
         "accumulator",

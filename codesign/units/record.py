@@ -15,6 +15,9 @@ Command = Mapping[str, int]
 REGISTER_BITS = 5
 """Bits that name the register which an indexed field adds."""
 
+COUNT_BITS = 16
+"""Bits of a count of rows, values, slices, tiles or beats."""
+
 
 @dataclass(frozen=True)
 class Field:
@@ -22,7 +25,8 @@ class Field:
 
     ``indexed`` says that a register may be added. ``memory`` names the memory whose words the field addresses, an SRAM's
     role, "memory" for off-chip memory in beats, or "space" for the vector queue's address space; a field that the
-    command decides on (which SRAM, which source) has a function of the command's fields. ``writes`` says that the unit writes there.
+    command decides on (which SRAM, which source) has a function of the command's fields. ``step`` is the bytes that the
+    field counts in where they are not that memory's words. ``writes`` says that the unit writes there.
     """
 
     name: str
@@ -31,15 +35,23 @@ class Field:
     indexed: bool = False
     memory: "str | Callable[[Command], str] | None" = None
     writes: bool = False
+    step: int | None = None
 
 
 @dataclass(frozen=True)
 class Port:
-    """A write port: signals ``<name>_write_o``, ``<name>_address_o`` and ``<name>_data_o`` of the unit's module."""
+    """A write port: signals ``<name>_write_o``, ``<name>_address_o`` and ``<name>_data_o`` of the unit's module. Data are
+    values of `value_bits` side by side."""
 
     name: str
     address_bits: int
     data_bits: int
+    value_bits: int = 32
+
+    @property
+    def signals(self) -> Mapping[str, int]:
+        """Bits of each of its signals."""
+        return {"write": 1, "address": self.address_bits, "data": self.data_bits}
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,18 +1,17 @@
 """The vector unit: functions over rows of float32, a beat of lanes values a cycle, with reductions."""
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from math import ceil, log2
 
 import numpy as np
+from numpy.typing import NDArray
 
 from codesign.errors import CodesignError
-from codesign.units.machine import VECTOR, Machine
-from codesign.units.matmul import COUNT_BITS, FLOAT_MULTIPLY, address_bits
-from codesign.units.record import Command, Field, Timing, Unit
-from codesign_dialects.microcode import VECTOR_FUNCTIONS, VECTOR_REDUCTIONS, Instruction, RegionOp, VectorOp, region_of
-
-FLOAT_ADD, FLOAT_MAXIMUM, FLOAT_DIVIDE, FLOAT_EXP, FLOAT_SQUARE_ROOT = 4, 1, 16, 8, 15
-"""Pipeline stages of the float units (rtl/float_pkg.sv; a test compares)."""
+from codesign.numerics.vector import BINARY, FUNCTIONS, REDUCTIONS, compute
+from codesign.units.machine import VECTOR_SPACE, Machine
+from codesign.units.memories import Memories
+from codesign.units.record import COUNT_BITS, Command, Field, Port, Unit, Writes, fixed
+from codesign.units.stages import FLOAT_ADD, FLOAT_DIVIDE, FLOAT_EXP, FLOAT_MAXIMUM, FLOAT_MULTIPLY, FLOAT_SQUARE_ROOT
 
 WORDS, SCALAR, IMMEDIATE = 0, 1, 2
 """Where a second operand is: in as many words as the first, one value a row, the command (rtl/vector_pkg.sv)."""
@@ -32,134 +31,132 @@ _STAGES = {
     "reduce_maximum": FLOAT_MAXIMUM,
 }
 
+Addresses = NDArray[np.int64]
+
 
 def _fields(machine: Machine) -> tuple[Field, ...]:
-    bits = address_bits(machine.srams[VECTOR])
+    space, vector = machine.vector_space_bits, machine.srams["vector"].address_bits
     return (
-        Field("function", FUNCTION_BITS, ", ".join(f"{code} {name}" for code, name in enumerate(VECTOR_FUNCTIONS))),
+        Field("function", FUNCTION_BITS, ", ".join(f"{code} {name}" for code, name in enumerate(FUNCTIONS))),
         Field("operand", OPERAND_BITS, "where b is: 0 words, 1 lane 0 of a word a row, 2 the immediate"),
-        Field("a", bits, "word address of the first row"),
-        Field("a_stride", bits, "words from a row to the next"),
-        Field("b", bits, "word address of the second operand's first row"),
-        Field("b_stride", bits, "words from a row to the next"),
-        Field("result", bits, "word address of the result's first row"),
-        Field("result_stride", bits, "words from a row to the next"),
+        Field("a", space, "first row", indexed=True, memory="space"),
+        Field("a_stride", space, "words from a row to the next", indexed=True),
+        Field("b", space, "the second operand's first row", indexed=True, memory="space"),
+        Field("b_stride", space, "words from a row to the next"),
+        Field("result", vector, "the result's first row", indexed=True, memory="vector", writes=True),
+        Field("result_stride", vector, "words from a row to the next", indexed=True),
         Field("immediate", 32, "second operand, float32"),
-        Field("rows", COUNT_BITS, "rows"),
-        Field("length", COUNT_BITS, "values of a row"),
+        Field("rows", COUNT_BITS, "rows", indexed=True),
+        Field("length", COUNT_BITS, "values of a row", indexed=True),
     )
 
 
-def _command(instruction: Instruction, machine: Machine) -> Command:
-    """The fields of a ``microcode.vector``.
-
-    Raises
-    ------
-    CodesignError
-        When rows do not begin at whole words, or the command would read what it has written.
-    """
-    assert isinstance(instruction, VectorOp)
-    source, destination = region_of(instruction.source), region_of(instruction.destination)
-    rows, length = source.result.type.get_shape()
-    a, a_stride = rows_at(source, machine)
-    result, result_stride = rows_at(destination, machine)
-    b = b_stride = 0
-    operand = IMMEDIATE
-    if instruction.operand is not None:
-        second = region_of(instruction.operand)
-        operand = SCALAR if second.result.type.get_shape()[1] == 1 else WORDS
-        b, b_stride = rows_at(second, machine)
-    immediate = 0.0 if instruction.immediate is None else instruction.immediate.value.data
-    command = {
-        "function": VECTOR_FUNCTIONS.index(instruction.function.data),
-        "operand": operand,
-        "a": a,
-        "a_stride": a_stride,
-        "b": b,
-        "b_stride": b_stride,
-        "result": result,
-        "result_stride": result_stride,
-        "immediate": int(np.float32(immediate).view(np.uint32)),
-        "rows": rows,
-        "length": length,
-    }
-    _refuse_reading_results(command, machine)
-    return command
-
-
-def rows_at(region: RegionOp, machine: Machine) -> tuple[int, int]:
-    """Word address of a region's first row in the vector SRAM, and words from a row to the next.
-
-    Raises
-    ------
-    CodesignError
-        When rows do not begin at whole words.
-    """
-    word = machine.srams[VECTOR].word
-    strides = region.result.type.get_strides()
-    assert strides is not None and strides[0] is not None  # the operation's verifier saw to it
-    rows = region.result.type.get_shape()[0]
-    stride = 4 * strides[0] if rows > 1 else 0
-    if region.offset.value.data % word or stride % word:
-        raise CodesignError(
-            f"vector unit: rows begin at words of {machine.vector} float32; "
-            f"a region at byte {region.offset.value.data} with rows {stride} bytes apart does not"
-        )
-    return region.offset.value.data // word, stride // word
-
-
-def _refuse_reading_results(command: Command, machine: Machine) -> None:
-    """A word may be written in the beat that reads it, or after: results of earlier beats may still be on their way."""
-    beats = ceil(command["length"] / machine.vector)
-    reduces = VECTOR_FUNCTIONS[command["function"]] in VECTOR_REDUCTIONS
-
-    def walk(name: str, beats_of_row: int) -> Iterator[tuple[int, tuple[int, int]]]:
-        """Words with the place, row and beat, at which the unit comes to them."""
-        for row in range(command["rows"]):
-            first = command[name] + row * command[f"{name}_stride"]
-            yield from ((first + beat, (row, beat)) for beat in range(beats_of_row))
-
-    written: dict[int, tuple[int, int]] = {}
-    for word, (row, beat) in walk("result", 1 if reduces else beats):
-        written.setdefault(word, (row, beats - 1 if reduces else beat))
-    reads = list(walk("a", beats))
-    if command["operand"] == WORDS:
-        reads += walk("b", beats)
-    if command["operand"] == SCALAR:
-        reads += [(word, (row, beats - 1)) for word, (row, _) in walk("b", 1)]
-    for word, place in reads:
-        if word in written and written[word] < place:
-            raise CodesignError(
-                f"vector unit: {VECTOR_FUNCTIONS[command['function']]} reads word {word} after it has written it: "
-                "the destination may be an operand's region or one apart, not one shifted over it"
-            )
+def _ports(machine: Machine) -> tuple[Port, ...]:
+    return (Port("result", machine.srams["vector"].address_bits, 32 * machine.vector),)
 
 
 def latency(function: str, lanes: int) -> int:
     """Cycles from a function's operands to its result: of a reduction, through the tree and the accumulator."""
-    levels = int(log2(lanes)) + 1 if function in VECTOR_REDUCTIONS else 1
+    levels = int(log2(lanes)) + 1 if function in REDUCTIONS else 1
     return levels * _STAGES[function]
 
 
-def _timing(command: Command, machine: Machine) -> Timing:
-    function, rows = VECTOR_FUNCTIONS[command["function"]], command["rows"]
+def _done(command: Command, machine: Machine) -> int:
+    function, rows = FUNCTIONS[command["function"]], command["rows"]
     beats = ceil(command["length"] / machine.vector)
     # A running sum takes the next beat of its row when it leaves the adder; meanwhile other rows take their turns.
     turns = FLOAT_ADD if function == "reduce_sum" else 1
     issues = turns * (beats * ceil(rows / turns) - 1) + (rows - 1) % turns + 1
-    cycles = issues + 4 + latency(function, machine.vector)
-    return Timing(ready=cycles, idle=cycles)
+    return issues + 3 + latency(function, machine.vector)
+
+
+def _ready(command: Command, machine: Machine) -> int:
+    return _done(command, machine) + 1
+
+
+def row_words(command: Command, name: str, words: int) -> Addresses:
+    """Addresses ``[rows, words]`` of `words` words a row from the field `name` on, its stride apart."""
+    return command[name] + np.arange(command["rows"])[:, None] * command[f"{name}_stride"] + np.arange(words)
+
+
+def read_space(memories: Memories, addresses: Addresses) -> NDArray[np.float32]:
+    """Words of the vector queue's address space, ``[…, lanes]``; all of one command's are in one memory."""
+    machine = memories.machine
+    place = machine.vector_space_bits - 2
+    role = VECTOR_SPACE[int(addresses.flat[0]) >> place]
+    return memories.words(role, np.float32).reshape(-1, machine.vector)[addresses & (1 << place) - 1]
+
+
+def _execute(command: Command, memories: Memories) -> Mapping[str, Writes]:
+    """See docs/chip.md.
+
+    Raises
+    ------
+    CodesignError
+        When the command would read what it has written: the RTL writes while it still reads.
+    """
+    lanes, rows, length = memories.machine.vector, command["rows"], command["length"]
+    beats = ceil(length / lanes)
+    function = FUNCTIONS[command["function"]]
+
+    source_words = row_words(command, "a", beats)
+    reads = [source_words]
+    operand = None
+    if function in BINARY and command["operand"] == IMMEDIATE:
+        operand = np.uint32(command["immediate"]).view(np.float32)
+    elif function in BINARY:
+        whole = command["operand"] == WORDS
+        operand_words = row_words(command, "b", beats if whole else 1)
+        operand = read_space(memories, operand_words).reshape(rows, -1)[:, : length if whole else 1]
+        reads.append(operand_words if whole else np.broadcast_to(operand_words, (rows, beats)))
+    written = row_words(command, "result", 1 if function in REDUCTIONS else beats)
+    for words in reads:
+        _refuse_reading_results(function, words, written)
+
+    source = read_space(memories, source_words).reshape(rows, -1)[:, :length]
+    result = compute(function, source, operand, lanes)
+    if function in REDUCTIONS:
+        data = np.repeat(result, lanes, axis=1)
+    else:
+        data = np.zeros((rows, beats * lanes), np.float32)
+        data[:, :length] = result
+    addresses, data = written.reshape(-1), data.reshape(-1, lanes)
+    memories.words("vector", np.float32)[addresses] = data
+    return {"result": Writes(addresses.astype(np.uint32), data.view(np.uint8))}
+
+
+def _refuse_reading_results(function: str, read: Addresses, written: Addresses) -> None:
+    """A word may be written in the beat that reads it, or after: results of earlier beats may still be on their way.
+
+    `read` is ``[rows, beats]``, `written` likewise, or ``[rows, 1]`` by a reduction with a row's last beat.
+    """
+    if read.max() < written.min() or written.max() < read.min():
+        return
+    rows, beats = read.shape
+    places: Addresses = np.arange(rows * beats, dtype=np.int64).reshape(rows, beats)
+    first = written.min()
+    never = rows * beats
+    earliest = np.full(int(max(written.max(), read.max()) - first) + 1, never)
+    np.minimum.at(earliest, written - first, places[:, -written.shape[1] :])
+    inside = read >= first
+    early = inside & (earliest[np.where(inside, read - first, 0)] < places)
+    if early.any():
+        raise CodesignError(
+            f"vector unit: {function} reads word {int(read[early][0])} after it has written it: "
+            "the destination may be an operand's region or one apart, not one shifted over it"
+        )
 
 
 VECTOR_UNIT = Unit(
     name="vector",
     description="float32 arithmetic, exp and square root, value by value, sums and maxima of rows",
-    instruction=VectorOp,
+    queue="vector",
     runs=(),
     formats=("float32",),
     fields=_fields,
-    command=_command,
-    timing=_timing,
+    ports=_ports,
+    clock=fixed(_ready, _done),
+    execute=_execute,
     rtl=(
         "vector",
         "vector_pkg",
@@ -167,7 +164,7 @@ VECTOR_UNIT = Unit(
         "vector_address",
         "vector_combine",
         "vector_lane",
-        "sram_two_read",
+        "clock_gate",
         "float_add",
         "float_multiply",
         "float_divide",

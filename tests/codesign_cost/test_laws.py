@@ -112,9 +112,25 @@ def test_dot_product_skips_what_the_sparsity_it_knows_leaves_out(chips: dict[str
     assert run(other, machine).compute == run(dense, machine).compute
 
 
+def with_attention(chip: Chip) -> Chip:
+    """A chip with an attention unit in its core."""
+    unit = 'chip.attention @attn {queries = 8, keys = 32} sources {others = "chosen: this test"}'
+    return parse_chip(str(chip).replace("chip.vector @vpu", f"{unit}\n    chip.vector @vpu"))
+
+
+@given(tokens=st.integers(1, 40), past=st.integers(0, 300))
+def test_attention_without_a_unit_is_products_of_int8(chips: dict[str, Chip], tokens: int, past: int) -> None:
+    """A row of a query head: tiles of 32 keys, 2 slices each, and 2 tiles of features, a slice of 32 keys each."""
+    item = replace(attention(tokens, past), cache=plain("float32"))
+    keys = past + (tokens + 1) / 2
+    usage = run(item, Machine(chips["edge"].design))
+    assert usage.compute[0] * 1e9 == pytest.approx(8 * tokens * 4 * np.ceil(keys / 32))
+    assert usage.number_format == "int8"
+
+
 @given(tokens=st.integers(1, 40), past=st.integers(0, 300))
 def test_attention_unit_works_in_blocks(chips: dict[str, Chip], tokens: int, past: int) -> None:
-    machine = Machine(chips["edge"].design)
+    machine = Machine(with_attention(chips["edge"]).design)
     item = attention(tokens, past)
     # Blocks wholly masked are skipped: on average as large a share of blocks as of pairs.
     blocks = -(-tokens * 4 // 8) * -(-(past + tokens) // 32)
@@ -124,8 +140,9 @@ def test_attention_unit_works_in_blocks(chips: dict[str, Chip], tokens: int, pas
 
 def test_attention_reads_keys_again_for_each_block_of_queries_that_they_do_not_outlive(chips: dict[str, Chip]) -> None:
     item = attention(16, 0)  # 16 tokens, 4 heads a KV head: 8 blocks of 8 queries; 2 KB a head of keys and values
-    stays = run(item, Machine(chips["edge"].evolve(kv={"capacity": "2 KiB"}).design))
-    leaves = run(item, Machine(chips["edge"].evolve(kv={"capacity": "1 KiB"}).design))
+    chip = with_attention(chips["edge"])
+    stays = run(item, Machine(chip.evolve(kv={"capacity": "2 KiB"}).design))
+    leaves = run(item, Machine(chip.evolve(kv={"capacity": "1 KiB"}).design))
     assert stays.memory_bytes[0] == 2 * 2 * 16 * 64
     assert leaves.memory_bytes[0] == 8 * stays.memory_bytes[0]
 

@@ -84,7 +84,7 @@ def test_a_renamed_chip_costs_the_same(tiny: Program, chip: Chip) -> None:
 RESOURCES: dict[str, list[tuple[str, str]]] = {
     "edge": [
         ("mxu", "lanes"), ("mxu", "width"), ("mxu", "tokens"), ("mxu", "count"), ("mxu", "results"), ("vpu", "lanes"),
-        ("attn", "queries"), ("attn", "keys"), ("attn", "count"), ("quant", "lanes"), ("dma", "width"),
+        ("quant", "lanes"), ("dma", "width"),
         ("dram", "bandwidth"), ("dram", "capacity"), ("dram", "count"), ("activations", "capacity"),
         ("kv", "capacity"), ("weights", "capacity"), ("edge", "clock"), ("core", "count"),
     ],

@@ -5,11 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from codesign.units.machine import Machine
 from codesign_verilog.folder import library_files
 from codesign_verilog.simulators import find_simulator
 from codesign_verilog.simulators.simulation import Simulation
-from tests.codesign_verilog.machines import bench_sources
+from tests.codesign_verilog.machines import FIXTURES
 
 
 @pytest.fixture(scope="session")
@@ -19,15 +18,14 @@ def rtl() -> list[Path]:
 
 
 @pytest.fixture(scope="session")
-def build(rtl: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Simulation]:
-    """Return ``build(simulator, top, machine=None)``; see `bench_sources` for the tops."""
-    built: dict[str, Simulation] = {}
+def build(rtl: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Simulation]:
+    """Return ``build(simulator, top)`` for a bench in ``fixtures`` that needs no parameters."""
+    built: dict[tuple[str, str], Simulation] = {}
 
-    def build_once(simulator: str, top: str, machine: Machine | None = None) -> Simulation:
-        key = f"{simulator} {top} {machine}"
-        if key not in built:
+    def build_once(simulator: str, top: str) -> Simulation:
+        if (simulator, top) not in built:
             folder = tmp_path_factory.mktemp(f"{top}-{simulator}")
-            built[key] = find_simulator(simulator).build(bench_sources(top, rtl, folder, machine), top, folder)
-        return built[key]
+            built[simulator, top] = find_simulator(simulator).build([*rtl, FIXTURES / f"{top}.sv"], top, folder)
+        return built[simulator, top]
 
     return build_once

@@ -12,12 +12,27 @@ from codesign_verilog.exponential_package import PATH, exponential_package
 from codesign_verilog.simulators import find_simulator
 from codesign_verilog.simulators.simulation import Simulation
 from codesign_verilog.simulators.verilator import Verilator
-from tests.codesign_verilog.machines import bench_sources
-from tests.codesign_verilog.test_float import SPECIALS, read_words
+from tests.codesign_verilog.faults import faulty_copy
+from tests.codesign_verilog.machines import FIXTURES
 from tests.numerics import float_oracle as oracle
 
 BENCH = "float_library_bench"
 Words = NDArray[np.uint32]
+
+# Zeros, subnormals, the edges of the normal range, infinities, NaNs, ones and their neighbors; both signs below.
+SPECIALS = [
+    *(0x00000000, 0x00000001, 0x00000002, 0x00000003, 0x00400000, 0x007FFFFE, 0x007FFFFF, 0x00800000, 0x00800001),
+    *(0x00FFFFFF, 0x01000000, 0x1F800000, 0x20000000, 0x33800000, 0x34000000, 0x3EFFFFFF, 0x3F000000, 0x3F000001),
+    *(0x3F7FFFFF, 0x3F800000, 0x3F800001, 0x3FC00000, 0x3FFFFFFF, 0x40000000, 0x5F7FFFFF, 0x5F800000, 0x7E7FFFFF),
+    *(0x7E800000, 0x7F000000, 0x7F7FFFFE, 0x7F7FFFFF, 0x7F800000, 0x7F800001, 0x7FBFFFFF, 0x7FC00000, 0x7FFFFFFF),
+]
+# Every place where the conversion starts to round, ties to even from both sides, the ends of the range.
+INTEGERS = [
+    *(0, 1, 2, 3, 0x7FFFFFFF, 0x80000000, 0x80000001, 0xFFFFFFFF, 0x7FFFFFC0, 0x7FFFFFBF, 0x7FFFFF40, 0x7FFFFF3F),
+    *((1 << 24) + offset for offset in range(-4, 8)),
+    *((1 << 25) + offset for offset in range(-4, 12)),
+    *((1 << 30) + offset for offset in (31, 32, 33, 63, 64, 65, 95, 96, 97, 127, 128, 191, 192, 193)),
+]
 
 # The edges of conversion to integers (halves, ties, the ends of int8, int15 and int32) and of exp (its ends, where its
 # result overflows, is subnormal, or is next to 1).
@@ -29,6 +44,7 @@ EDGES = np.array(
     np.float32,
 ).view(np.uint32)
 SPECIAL_WORDS = np.array([word ^ sign for word in (*SPECIALS, *EDGES.tolist()) for sign in (0, oracle.SIGN)], np.uint32)
+INTEGER_WORDS = np.array([*INTEGERS, *(-value & 0xFFFFFFFF for value in INTEGERS)], np.uint32)
 
 
 def numpy_results(a: Words, b: Words) -> dict[str, Words]:
@@ -73,6 +89,18 @@ def test_pairs_of_specials(simulator: str, build: Callable[..., Simulation], tmp
     check(build(simulator, BENCH), a, b, tmp_path, exponentials=range(0, len(a), 7))
 
 
+@pytest.mark.parametrize("simulator", ["verilator", "iverilog"])
+def test_where_integers_begin_to_round(simulator: str, build: Callable[..., Simulation], tmp_path: Path) -> None:
+    check(build(simulator, BENCH), INTEGER_WORDS, INTEGER_WORDS[::-1], tmp_path, exponentials=[0])
+
+
+def test_the_lowest_bits_of_a_product_break_ties(build: Callable[..., Simulation], tmp_path: Path) -> None:
+    a, b = just_above_half_the_least_subnormal()
+    assert len(a) > 10
+    products = run(build("verilator", BENCH), a, b, tmp_path)["products"]
+    assert set(products.tolist()) == {1}
+
+
 def test_random_vectors(build: Callable[..., Simulation], tmp_path: Path) -> None:
     check_random(build, tmp_path, seed=1, count=100_000)
 
@@ -87,13 +115,19 @@ def test_the_exponential_table_is_generated() -> None:
     assert PATH.read_text() == exponential_package(), "run python -m codesign_verilog.exponential_package"
 
 
-def test_nothing_to_warn_of(rtl: list[Path], tmp_path: Path) -> None:
-    Verilator().lint(bench_sources(BENCH, rtl, tmp_path), BENCH)
+def test_nothing_to_warn_of(rtl: list[Path]) -> None:
+    Verilator().lint([*rtl, FIXTURES / f"{BENCH}.sv"], BENCH)
 
 
 # File, the text to replace, its replacement.
 FAULTS = {
     "ties away from even": ("float_round.sv", "guard_i & (sticky_i | significand_i[0])", "guard_i"),
+    "truncation": ("float_round.sv", "guard_i & (sticky_i | significand_i[0])", "1'b0"),
+    "overflow to a NaN": ("float_round.sv", "{sign_i, float_pkg::MaxExponent, 23'd0}", "{sign_i, 8'hFF, 23'd1}"),
+    "subnormal exponent off by one": ("float_multiply.sv", "a_i[30:23] : 8'd1", "a_i[30:23] : 8'd0"),
+    "sticky bits of a product forgotten": ("float_multiply.sv", "|aligned[22+MaxRightShift:0]", "|aligned[47:20]"),
+    "zero times infinity": ("float_multiply.sv", "(a_special & b_zero) | ", ""),
+    "an integer shifted too far": ("int_to_float.sv", "magnitude_q << zeros_q", "magnitude_q << (zeros_q + 5'd1)"),
     "a sticky bit forgotten in a sum": ("float_add.sv", "|shifted[24:0]", "1'b0"),
     "cancellation gives -0": ("float_add.sv", "sign_q2 & ~(subtract_q2 & (sum_q2 == 28'd0))", "sign_q2"),
     "infinity less infinity": ("float_add.sv", "larger_nan | smaller_nan | (", "larger_nan | smaller_nan | (1'b0 & "),
@@ -136,19 +170,19 @@ def test_any_number_of_bits_per_stage(bits: int, rtl: list[Path], tmp_path: Path
 
 
 def build_changed(change: tuple[str, str, str], rtl: list[Path], folder: Path) -> Simulation:
-    """Build the bench with one file replaced by a copy in which one text is replaced."""
-    name, original, replacement = change
-    text = next(path for path in rtl if path.name == name).read_text()
-    assert text.count(original) == 1, f"{name} no longer holds {original!r} once: state the change anew"
-    copy = folder / name
-    copy.write_text(text.replace(original, replacement))
-    changed = [copy if path.name == name else path for path in rtl]
-    return find_simulator("iverilog").build(bench_sources(BENCH, changed, folder), BENCH, folder)
+    sources = [*faulty_copy(rtl, change, folder), FIXTURES / f"{BENCH}.sv"]
+    return find_simulator("iverilog").build(sources, BENCH, folder)
 
 
 def corners_and_random() -> tuple[Words, Words]:
-    a, b = random_operands(np.random.default_rng(0), 450)
-    return np.concatenate([a, CORNERS[0]]), np.concatenate([b, CORNERS[1]])
+    pairs = [
+        random_operands(np.random.default_rng(0), 1000),
+        CORNERS,
+        (INTEGER_WORDS, INTEGER_WORDS),
+        just_above_half_the_least_subnormal(),
+    ]
+    a, b = zip(*pairs, strict=True)
+    return np.concatenate(a), np.concatenate(b)
 
 
 def check_random(build: Callable[..., Simulation], folder: Path, seed: int, count: int) -> None:
@@ -177,6 +211,11 @@ def run(simulation: Simulation, a: Words, b: Words, folder: Path) -> dict[str, W
     return {name: read_words(folder / f"{name}.hex") for name in (*EXACT, "powers")}
 
 
+def read_words(path: Path) -> Words:
+    lines = (line for line in path.read_text().splitlines() if not line.startswith("//"))
+    return np.array([int(word, 16) for line in lines for word in line.split()], np.uint32)
+
+
 def assert_equal(name: str, got: Words, expected: Words, a: Words, b: Words) -> None:
     assert len(got) == len(expected)
     wrong = np.flatnonzero(got != expected)
@@ -187,6 +226,7 @@ def assert_equal(name: str, got: Words, expected: Words, a: Words, b: Words) -> 
 def random_operands(generator: np.random.Generator, count: int) -> tuple[Words, Words]:
     """Return bit patterns: uniform ones, then classes in which each unit rounds, cancels, overflows or underflows."""
     classes = [uniform, aligned_sums, cancellations, few_bits, subnormals, quotient_edges, halves, exponents, squares]
+    classes += [subnormal_products, tied_products, nearly_tied_products]
     sizes = [count // len(classes)] * (len(classes) - 1)
     sizes.append(count - sum(sizes))
     a, b = zip(*(make(generator, size) for make, size in zip(classes, sizes, strict=True)), strict=True)
@@ -266,3 +306,42 @@ def squares(generator: np.random.Generator, count: int) -> tuple[Words, Words]:
     root = generator.integers(1, 1 << 12, count).astype(np.float32)
     words = (root * root).view(np.uint32) + (generator.integers(-60, 50, count).astype(np.uint32) << np.uint32(24))
     return words + generator.integers(-1, 2, count).astype(np.uint32), uniform(generator, count)[1]
+
+
+def subnormal_products(generator: np.random.Generator, count: int) -> tuple[Words, Words]:
+    """Factors whose product is near the subnormal range."""
+    a, b = uniform(generator, count)
+    exponents = generator.integers(1, 128, count)
+    return with_exponents(a, exponents), with_exponents(b, 128 - exponents + generator.integers(-27, 3, count))
+
+
+def tied_products(generator: np.random.Generator, count: int) -> tuple[Words, Words]:
+    """Few significant bits on one side make exact ties frequent."""
+    a, b = uniform(generator, count)
+    return a, b & 0xFFC00000 | generator.integers(0, 2, count, np.uint32) << 21
+
+
+def nearly_tied_products(generator: np.random.Generator, count: int) -> tuple[Words, Words]:
+    """An odd significand has an inverse modulo 2^23, so a product's low half can be chosen: a tie, or one beside."""
+    a, b = uniform(generator, count)
+    a |= 1
+    significand = (a & 0x7FFFFF | 0x800000).astype(np.uint64)
+    inverse = significand.copy()
+    for _ in range(5):
+        inverse *= np.uint64(2) - significand * inverse
+    low_half = ((1 << 22) + generator.integers(-1, 2, count)).astype(np.uint64)
+    return a, b & 0xFF800000 | (low_half * inverse & np.uint64(0x7FFFFF)).astype(np.uint32)
+
+
+def just_above_half_the_least_subnormal() -> tuple[Words, Words]:
+    """Return factors of 2^-150 (1 + d), d of a few units in 2^-47: the lowest bits alone break the tie."""
+    a = np.arange(1 << 23, 1 << 24, dtype=np.int64)
+    b = -(-(1 << 47) // a)
+    excess = a * b - (1 << 47)
+    chosen = np.flatnonzero((excess > 0) & (excess < 64) & (b < 1 << 24))
+    exponents = 64, 127 + 127 - 151 - 64
+    words = [
+        (factor[chosen] & 0x7FFFFF | exponent << 23).astype(np.uint32)
+        for factor, exponent in zip((a, b), exponents, strict=True)
+    ]
+    return words[0], words[1]

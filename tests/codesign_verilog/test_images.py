@@ -1,108 +1,106 @@
-"""Memory images: read back by the layout that the microcode states, they are the traced operands."""
+"""The image of off-chip memory, read back by what the program says it holds."""
 
-from collections.abc import Iterator
+from math import cos, sin
 
 import numpy as np
 import pytest
-from hypothesis import Phase, given, settings
-from hypothesis import strategies as st
 
 from codesign import api
+from codesign.chips import chip_of
 from codesign.errors import CodesignError
-from codesign.plugins.backend import Executor
-from codesign.plugins.manager import plugins
+from codesign.numerics.quantization import quantize
 from codesign.units.machine import Machine
-from codesign_dialects.microcode import ProgramOp
-from codesign_verilog.images import build_images
+from codesign_dialects.encoding import Encoding, number_format, plain
+from codesign_dialects.microcode import ContentOp, ProgramOp
+from codesign_verilog.images import build_image
 
-EDGE = api.load_chip("edge")
-
-
-def tiles(region, memory) -> np.ndarray:
-    """The elements of a region, as its type shapes them."""
-    start = region.offset.value.data
-    raw = memory[start : start + region.nbytes]
-    kind = np.int8 if "i8" in str(region.result.type) else np.float32
-    return raw.copy().view(kind).reshape(region.result.type.get_shape())
+INT8 = Encoding(number_format("int8"), plain("float32"))
+SOURCES = {
+    "layers.query": "model.layers.{}.self_attn.q_proj.weight",
+    "layers.down": "model.layers.{}.mlp.down_proj.weight",
+}
 
 
-def products(program: ProgramOp, memory) -> Iterator[tuple[str, int, int, np.ndarray]]:
-    """For each result region: its operation, first row, first token and values, computed from the image alone."""
-    held = [
-        (r, r.linear.string_value(), r.part.data, r.first_row.value.data, r.first_token.value.data)
-        for r in program.regions_in_memory
-    ]
-    sources = {"layers.key": "layers.query", "layers.value": "layers.query", "layers.up": "layers.gate"}
-    for region, name, part, row, token in held:
-        if part != "result":
-            continue
-        tokens, rows = region.result.type.get_shape()
-
-        def find(wanted: str, of: str, at: tuple[int, int], shape0: int) -> np.ndarray:
-            for other, other_name, other_part, other_row, other_token in held:
-                if (other_name, other_part, other_row, other_token) == (of, wanted, *at):
-                    found = tiles(other, memory)
-                    if shape0 in (found.shape[0], -1):
-                        return found
-            raise AssertionError((wanted, of, at))
-
-        weight = find("weight", name, (row, 0), -1)
-        scale = find("weight_scale", name, (row, 0), -1)
-        inputs = find("input", sources.get(name, name), (0, token), tokens)
-        input_scale = find("input_scale", sources.get(name, name), (0, token), tokens)
-        matrix = weight.transpose(0, 2, 1, 3).reshape(rows, -1).astype(np.int64)
-        sums = (inputs.reshape(tokens, -1).astype(np.int64) @ matrix.T).astype(np.float32)
-        yield name, row, token, (sums * scale) * input_scale[:, None]
+def lowered(llama, weights: str):
+    chip = api.load_chip("edge").evolve(
+        mxu={"lanes": 8, "width": 8, "tokens": 4, "results": 4}, vpu={"lanes": 4}, quant={"lanes": 4},
+        dma={"width": 16}, dram={"channels": 2}, weights={"capacity": weights},
+    )  # fmt: skip
+    program = api.compile(llama.program(), chip, "quantize{weights=int8 activations=int8},lower-to-microcode")
+    (microcode,) = [op for op in program.module.ops if isinstance(op, ProgramOp)]
+    return program, microcode, Machine.of(chip_of(program.module).design)
 
 
-@settings(max_examples=25, phases=[Phase.generate])
-@given(data=st.data())
-def test_the_image_computes_what_was_traced(data, make_llama) -> None:
-    """Weights in tiles, inputs in slices, padding without effect: the products of the image are the expected words."""
-    sizes = st.integers(8, 40)
-    shape = {
-        "hidden": data.draw(sizes),
-        "feed_forward": data.draw(sizes),
-        "head_size": 2 * data.draw(st.integers(1, 8)),
+def contents(microcode: ProgramOp, kind: str) -> dict[str, ContentOp]:
+    return {
+        "" if op.parameter is None else op.parameter.string_value(): op
+        for op in microcode.contents
+        if op.kind.data == kind
     }
-    chip = EDGE.evolve(
-        mxu={"lanes": data.draw(st.sampled_from([8, 32])), "width": data.draw(st.sampled_from([8, 16])), "results": 8},
-        dma={"width": data.draw(st.sampled_from([16, 64]))},
-        weights={"capacity": data.draw(st.sampled_from(["16 KiB", "64 KiB"]))},
-        results={"capacity": data.draw(st.sampled_from(["1 KiB", "64 KiB"]))},
-    )
-    tokens = data.draw(st.lists(st.integers(0, 47), min_size=1, max_size=10))
-    program = api.compile(
-        make_llama(data.draw(st.integers(0, 9)), **shape).program(), chip, "quantize{weights=int8 activations=int8}"
-    )
-    trace = plugins().backend(Executor).trace(program, tokens, layer=0)
-    lowered = api.compile(program, None, f"lower-to-microcode{{tokens={len(tokens)}}}")
-    (microcode,) = [op for op in lowered.module.ops if isinstance(op, ProgramOp)]
-    machine = Machine.of(chip.design)
-    images = build_images(microcode, trace, machine)
-    assert len(images.memory) % machine.port == 0
-    records = {record.name: record for record in trace}
-    assert len(images.expected) == sum(record.result.size for record in trace)
-    computed = {name: np.full(record.result.shape, np.nan, np.float32) for name, record in records.items()}
-    for name, row, token, values in products(microcode, images.memory):
-        rows = records[name].result.shape[1]
-        computed[name][token : token + len(values), row : row + values.shape[1]] = values[:, : rows - row]
-        assert not values[:, rows - row :].any(), "rows of padding give zero"
-    for name, record in records.items():
-        np.testing.assert_array_equal(computed[name].view(np.uint32), record.result.view(np.uint32))
-    # The regions to compare hold the results, token by token, and start out as zeros.
-    position = 0
-    for first, count in images.regions:
-        assert not images.memory[4 * first : 4 * (first + count)].any()
-        position += count
-    assert position == len(images.expected)
 
 
-def test_a_product_that_was_not_traced_is_named(make_llama) -> None:
-    program = api.compile(make_llama().program(), EDGE, "quantize{weights=int8 activations=int8}")
-    trace = plugins().backend(Executor).trace(program, [1], layer=0)
-    lowered = api.compile(program, None, "lower-to-microcode")
-    (microcode,) = [op for op in lowered.module.ops if isinstance(op, ProgramOp)]
-    partial = [record for record in trace if record.name != "layers.up"]
-    with pytest.raises(CodesignError, match=r"the operands of @layers\.up, which the trace does not hold"):
-        build_images(microcode, partial, Machine.of(EDGE.design))
+def details(op: ContentOp) -> dict[str, float]:
+    return {name: value.value.data for name, value in op.details.data.items()}
+
+
+@pytest.mark.parametrize("weights", ["1 MiB", "2 KiB"])
+@pytest.mark.parametrize("parameter", SOURCES)
+@pytest.mark.parametrize("layer", [0, 1])
+def test_weights(make_llama, weights, parameter, layer) -> None:
+    """Row by row, input by input: byte (tile, slice, lane, position) of the row's job."""
+    llama = make_llama()
+    program, microcode, machine = lowered(llama, weights)
+    image = build_image(microcode, program, machine)
+    expected = quantize(llama.tensors[SOURCES[parameter].replace("{}", str(layer))], INT8)
+    integers, scales = contents(microcode, "weights")[parameter], contents(microcode, "weight_scales")[parameter]
+    rows, inputs = expected.integers.shape
+    slices = -(-inputs // 8)
+    job_rows = int(details(integers)["job_rows"])
+    assert (job_rows < rows) == (weights == "2 KiB"), "one job where weights are resident, several where they stream"
+    for row in range(rows):
+        job, within = divmod(row, job_rows)
+        start = (
+            integers.offset.value.data + layer * integers.stride.value.data + job * int(details(integers)["job_stride"])
+        )
+        for column in range(slices * 8):
+            at = start + ((within // 8 * slices + column // 8) * 8 + within % 8) * 8 + column % 8
+            assert image[at : at + 1].view(np.int8)[0] == (expected.integers[row, column] if column < inputs else 0)
+        start = scales.offset.value.data + layer * scales.stride.value.data + job * int(details(scales)["job_stride"])
+        assert image[start + 4 * within :][:4].view(np.float32)[0] == expected.scales[row, 0]
+
+
+def test_rows(make_llama) -> None:
+    """The embedding table is quantized, as the head that shares it; norm weights stay as they are."""
+    llama = make_llama()
+    program, microcode, machine = lowered(llama, "1 MiB")
+    image = build_image(microcode, program, machine)
+    held = contents(microcode, "rows")
+    table = quantize(llama.tensors["model.embed_tokens.weight"], INT8).dequantize()
+    norms = np.array([llama.tensors[f"model.layers.{layer}.input_layernorm.weight"] for layer in range(2)])
+    for name, expected in (("embedding", table), ("layers.attention_norm", norms)):
+        op, stride = held[name], int(details(held[name])["row_stride"])
+        assert op.offset.value.data % machine.port == 0
+        for number, row in enumerate(expected):
+            start = op.offset.value.data + number * stride
+            assert np.array_equal(image[start : start + 4 * len(row)].view(np.float32), row)
+
+
+def test_rotary(make_llama) -> None:
+    program, microcode, machine = lowered(make_llama(), "1 MiB")
+    image = build_image(microcode, program, machine)
+    op = contents(microcode, "rotary")[""]
+    assert op.rows.value.data >= 64 + 3, "the last block of a prompt loads rows behind the context"
+    for position in (0, 1, 17, 63):
+        start = op.offset.value.data + position * int(details(op)["row_stride"])
+        row = image[start : start + 4 * 16].view(np.float32)
+        angles = [position * 1e4 ** (-2 * i / 8) for i in range(4)]
+        expected = [*map(cos, angles), *map(cos, angles), *(-sin(angle) for angle in angles), *map(sin, angles)]
+        assert np.allclose(row, np.array(expected, np.float32), rtol=2e-7, atol=0)
+
+
+def test_unknown_content(make_llama) -> None:
+    program, microcode, machine = lowered(make_llama(), "1 MiB")
+    first = microcode.body.block.first_op
+    microcode.body.block.insert_op_before(ContentOp("songs", 0), first)
+    with pytest.raises(CodesignError, match="off-chip memory holds 'songs', which is none of weights, weight_scales"):
+        build_image(microcode, program, machine)

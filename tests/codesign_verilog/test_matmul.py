@@ -1,157 +1,68 @@
-"""The matmul unit alone: every result equals NumPy's, every command takes the cycles that its record states."""
+"""The matmul unit alone: every result and every cycle is that of its record, and the record's results are NumPy's."""
 
-import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from codesign.units.machine import Machine
 from codesign.units.matmul import MATMUL
 from codesign_verilog.simulators.simulation import Simulation
+from codesign_verilog.simulators.tool import ToolError
+from tests.codesign_verilog.faults import faulty_copy
 from tests.codesign_verilog.machines import label, make_machine
-
-Float32 = NDArray[np.float32]
+from tests.codesign_verilog.unit_bench import MATMUL_BENCH, Build, builder, check, lint
+from tests.codesign_verilog.unit_commands import matmul_command, matmul_commands, random_gaps, random_memories
 
 SMALL = make_machine()
-ODD = make_machine(lanes=12, width=12, tokens=5, results=3, levels=3)
-ONE_TOKEN = make_machine(lanes=16, width=24, tokens=1, results=1, levels=1)
-ALL_AT_ONCE = make_machine(lanes=8, width=16, tokens=16, results=8, levels=8)
+ODD = make_machine(lanes=32, width=16, tokens=5, results=4, levels=3)
+ONE_TOKEN = make_machine(lanes=16, width=16, tokens=1, results=1, levels=1)
+ALL_AT_ONCE = make_machine(lanes=8, width=8, tokens=16, results=8, levels=8, depths={"kv": 1024, "key_scales": 1024})
 WIDE = make_machine(lanes=32, width=32, tokens=8, results=4)
-LARGE = make_machine(lanes=64, width=64, tokens=16, results=16, depths=(512, 64, 512, 512, 8192))
+LARGE = make_machine(lanes=64, width=64, tokens=16, results=16)
+NARROW = make_machine(lanes=32, width=16, tokens=8, results=16)
+
+FAULTS = {
+    "a stall dropped": ("matmul_sequencer.sv", "(~last_slice | (backlog_q <= MaxBacklog))", "1'b1"),
+    "a queue that takes but one token": ("matmul_sequencer.sv", "(Tokens - 1) * Groups + 1)", "1)"),
+    "sums that start one slice late": ("matmul_sequencer.sv", "slice_q == '0;", "slice_q == SlicesBits'(1);"),
+    "done one token early": ("matmul_sequencer.sv", "= last_token & last_slice & last_row", "= last_slice & last_row"),
+    "a clock that rests too early": ("matmul_sequencer.sv", "draining | (settle_q != '0)", "draining"),
+    "a command taken too early": ("matmul_sequencer.sv", "backlog_q <= BacklogBits'(1)", "1'b1"),
+    "row tiles side by side": ("matmul_sequencer.sv", "row_weight_q + weight_stride_q", "weight_q + 1'b1"),
+    "tokens side by side": ("matmul_sequencer.sv", "result_q + result_stride_q", "result_q + ResultBits'(Groups)"),
+    "keys from the weights": ("matmul.sv", "from_kv_q ? kv_data_i : weight_data_i", "weight_data_i"),
+    "values with the scales of keys": ("dequantizer.sv", "(scale_source_q == matmul_pkg::Keys) ?", "1'b1 ?"),
+    "done with every token": ("dequantizer.sv", "head_valid & head_done & head_final", "head_valid & head_done"),
+    "unsigned activations": ("adder_tree.sv", "16'($signed(a_i[i*8+:8]))", "16'(a_i[i*8+:8])"),
+    "a latency off by one": (
+        "dequantizer.sv",
+        "IntToFloatLatency + float_pkg::FloatMultiplyLatency - 1",
+        "FloatMultiplyLatency",
+    ),
+}
 
 
-@dataclass(frozen=True)
-class Command:
-    k_slices: int
-    row_tiles: int
-    tokens: int
-    wait: bool  # for the unit to be idle, or only for it to take the command
-
-
-def random_commands(generator: np.random.Generator, machine: Machine, count: int) -> list[Command]:
-    """Return commands on both sides of k_slices = drain, the smallest among them."""
-    tokens = machine.tokens
-    commands = [Command(1, 1, 1, True), Command(machine.drain, 2, tokens, False), Command(1, 4, tokens, False)]
-    while len(commands) < count:
-        k_slices = int(generator.integers(1, 2 * machine.drain + 2))
-        commands.append(
-            Command(
-                k_slices=k_slices,
-                row_tiles=int(generator.integers(1, max(2, 24 // k_slices))),
-                tokens=int(generator.integers(1, machine.tokens + 1)),
-                wait=bool(generator.integers(0, 2)),
-            )
-        )
-    return commands
-
-
-class Images:
-    """What lies in the unit's memories. Commands share them: their operands overlap, their results do not."""
-
-    def __init__(self, generator: np.random.Generator, machine: Machine, values: Sequence[int]) -> None:
-        depth = {role: sram.depth for role, sram in machine.srams.items()}
-        choices = np.array(values, np.int8)
-        self.machine = machine
-        self.activations = generator.choice(choices, (depth["activations"], machine.width))
-        self.weights = generator.choice(choices, (depth["weights"], machine.lanes, machine.width))
-        self.activation_scales = random_scales(generator, depth["activation_scales"])
-        self.weight_scales = random_scales(generator, depth["weight_scales"] * machine.results)
-
-    def write(self, folder: Path) -> None:
-        write_words(folder / "activations.hex", self.activations)
-        write_words(folder / "weights.hex", self.weights.reshape(len(self.weights), -1))
-        write_words(folder / "activation_scales.hex", self.activation_scales.reshape(-1, 1))
-        write_words(folder / "weight_scales.hex", self.weight_scales.reshape(-1, self.machine.results))
-
-    def expected(self, fields: dict[str, int]) -> Float32:
-        """Return the results, [tokens, rows], computed from the definition."""
-        machine = self.machine
-        slices, row_tiles, tokens = fields["k_slices"], fields["row_tiles"], fields["tokens"]
-        rows, inputs = row_tiles * machine.lanes, slices * machine.width
-        activations = self.activations[fields["activation"] :][: tokens * slices].reshape(tokens, inputs)
-        weights = self.weights[fields["weight"] :][: row_tiles * slices]
-        weights = weights.reshape(row_tiles, slices, machine.lanes, machine.width).swapaxes(1, 2).reshape(rows, inputs)
-        sums = (activations.astype(np.int64) @ weights.astype(np.int64).T).astype(np.int32)
-        weight_scales = self.weight_scales[fields["weight_scale"] * machine.results :][:rows]
-        activation_scales = self.activation_scales[fields["activation_scale"] :][:tokens]
-        with np.errstate(all="ignore"):
-            return (sums.astype(np.float32) * weight_scales) * activation_scales[:, None]
-
-
-def random_scales(generator: np.random.Generator, count: int) -> Float32:
-    """Return scales from the usual to those that make products subnormal or overflow."""
-    usual, wild = generator.uniform(-3, 0, count), generator.uniform(-30, 24, count)
-    return (10.0 ** np.where(generator.random(count) < 0.8, usual, wild)).astype(np.float32)
-
-
-def hexadecimal(words: "NDArray[np.int8] | Float32") -> list[str]:
-    """Return one text a row, the row's first element in its lowest bits."""
-    return [row.tobytes()[::-1].hex() for row in words]
-
-
-def write_words(path: Path, words: "NDArray[np.int8] | Float32") -> None:
-    path.write_text("\n".join(hexadecimal(words)))
-
-
-def place(generator: np.random.Generator, machine: Machine, command: Command, result: int) -> dict[str, int]:
-    """Return the command's fields: everything but the results at random addresses."""
-    words = {
-        "activation": ("activations", command.tokens * command.k_slices),
-        "activation_scale": ("activation_scales", command.tokens),
-        "weight": ("weights", command.row_tiles * command.k_slices),
-        "weight_scale": ("weight_scales", command.row_tiles * machine.drain),
-    }
-    addresses = {
-        name: int(generator.integers(0, machine.srams[role].depth - count + 1)) for name, (role, count) in words.items()
-    }
-    counts = {"k_slices": command.k_slices, "row_tiles": command.row_tiles, "tokens": command.tokens}
-    return addresses | counts | {"result": result}
+@pytest.fixture(scope="module")
+def build(rtl: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Build:
+    return builder(MATMUL_BENCH, rtl, tmp_path_factory)
 
 
 def run_commands(
     simulation: Simulation,
     machine: Machine,
-    commands: list[Command],
-    generator: np.random.Generator,
+    seed: int,
     folder: Path,
+    shapes: Sequence[tuple[int, int, int]] = (),
     values: Sequence[int] = range(-128, 128),
 ) -> None:
-    """Run ``commands`` one after the other over operands drawn from ``values``; check every value and every cycle."""
-    images = Images(generator, machine, values)
-    images.write(folder)
-    placed: list[dict[str, int]] = []
-    result = 0
-    for command in commands:
-        placed.append(place(generator, machine, command, result))
-        result += command.tokens * command.row_tiles * machine.drain
-    assert result <= machine.srams["results"].depth
-    command_bits = MATMUL.bits(machine)
-    lines = [
-        MATMUL.pack(fields, machine) | command.wait << command_bits
-        for command, fields in zip(commands, placed, strict=True)
-    ]
-    (folder / "commands.hex").write_text("\n".join(f"{line:x}" for line in lines))
-
-    printed = simulation.run(folder, 300, {"command_count": len(placed)})
-
-    accepted, cycle = [0], 0
-    for number, fields in enumerate(placed):
-        timing = MATMUL.timing(fields, machine)
-        last = number + 1 == len(commands)
-        cycle += timing.idle if last or commands[number + 1].wait else timing.ready
-        accepted.append(cycle)
-    assert [int(text) for text in re.findall(r"^accepted (\d+)$", printed, re.MULTILINE)] == accepted[:-1]
-    assert re.findall(r"^idle (\d+)$", printed, re.MULTILINE) == [str(accepted[-1])]
-
-    lines = [line for line in (folder / "results.hex").read_text().splitlines() if not line.startswith("//")]
-    words = [word for line in lines for word in line.split()]
-    for fields in placed:
-        expected = hexadecimal(images.expected(fields).reshape(-1, machine.results))
-        assert words[fields["result"] :][: len(expected)] == expected, fields
+    """Check commands of `shapes`, or 24 random ones, on operands drawn from `values`."""
+    generator = np.random.default_rng(seed)
+    memories = random_memories(generator, machine, values)
+    commands = [(MATMUL, matmul_command(generator, machine, *shape)) for shape in shapes]
+    commands = commands or matmul_commands(generator, machine, 24)
+    check(MATMUL_BENCH, simulation, memories, commands, random_gaps(generator, len(commands)), folder)
 
 
 @pytest.mark.parametrize(
@@ -161,36 +72,58 @@ def run_commands(
         ("verilator", ODD),
         ("verilator", ONE_TOKEN),
         ("verilator", ALL_AT_ONCE),
-        ("verilator", WIDE),
+        ("verilator", NARROW),
+        pytest.param("verilator", WIDE, marks=pytest.mark.nightly),
         pytest.param("verilator", LARGE, marks=pytest.mark.nightly),
         ("iverilog", SMALL),
-        ("iverilog", ODD),
     ],
     ids=lambda value: label(value) if isinstance(value, Machine) else value,
 )
-def test_values_and_cycles(simulator: str, machine: Machine, build: Callable[..., Simulation], tmp_path: Path) -> None:
-    simulation = build(simulator, "matmul_bench", machine)
-    for seed in range(2):
-        generator = np.random.default_rng(seed)
-        run_commands(simulation, machine, random_commands(generator, machine, 24), generator, tmp_path)
+def test_values_and_cycles(simulator: str, machine: Machine, build: Build, tmp_path: Path) -> None:
+    for seed in range(3):
+        run_commands(build(simulator, machine), machine, seed, tmp_path)
 
 
-def test_large_sums_round_to_float(build: Callable[..., Simulation], tmp_path: Path) -> None:
+def test_large_sums_round_to_float(build: Build, tmp_path: Path) -> None:
     """Products at the end of their range, summed beyond 2^24, where int32 to float32 rounds."""
     slices = SMALL.srams["activations"].depth
-    assert 127 * 127 * slices * SMALL.width > 1 << 25
-    simulation = build("verilator", "matmul_bench", SMALL)
+    machine = make_machine(depths={"kv": slices})
+    assert 127 * 127 * slices * machine.width > 1 << 25
     for values in ((-128, -128, -127), (-128,)):
-        run_commands(simulation, SMALL, [Command(slices, 1, 1, True)], np.random.default_rng(0), tmp_path, values)
+        run_commands(build("verilator", machine), machine, 0, tmp_path, [(slices, 1, 1)], values)
 
 
-def test_the_array_never_waits_once_slices_outlast_the_drain(build: Callable[..., Simulation], tmp_path: Path) -> None:
-    """From k_slices = drain on, a command takes one cycle a slice, and the drain of its last row tile."""
-    machine = make_machine(depths=(512, 64, 1024, 512, 4096))
-    command = Command(k_slices=machine.drain, row_tiles=100, tokens=machine.tokens, wait=True)
-    fields = {"k_slices": command.k_slices, "row_tiles": command.row_tiles, "tokens": command.tokens}
-    issues = command.k_slices * command.row_tiles * command.tokens
-    tail = 1 + command.tokens * (machine.drain - 1)
-    assert MATMUL.timing(fields, machine).ready == issues + tail
-    simulation = build("verilator", "matmul_bench", machine)
-    run_commands(simulation, machine, [command], np.random.default_rng(0), tmp_path)
+def test_the_array_never_waits_once_slices_outlast_the_drain(build: Build, tmp_path: Path) -> None:
+    """From k_slices = groups on, a command takes one cycle a slice, and the drain of its last row tile."""
+    machine = make_machine(depths={"weights": 1024, "kv": 1024, "key_scales": 512})
+    shape = (machine.groups, 100, machine.tokens)
+    command = matmul_command(np.random.default_rng(0), machine, *shape)
+    clock = MATMUL.clock(machine)
+    clock(0, command)
+    issues = machine.groups * 100 * machine.tokens
+    tail = 1 + machine.tokens * (machine.groups - 1)
+    assert clock(0, command).accepted == issues + tail
+    run_commands(build("verilator", machine), machine, 0, tmp_path, [shape, shape])
+
+
+def unit_passes(rtl: list[Path], folder: Path) -> bool:
+    simulation = MATMUL_BENCH.build("iverilog", SMALL, rtl, folder)
+    try:
+        run_commands(simulation, SMALL, 0, folder)
+    except (AssertionError, ToolError):  # wrong, or hung
+        return False
+    return True
+
+
+def test_without_a_fault_the_checks_pass(rtl: list[Path], tmp_path: Path) -> None:
+    assert unit_passes(rtl, tmp_path)
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
+def test_a_fault_is_caught(fault: tuple[str, str, str], rtl: list[Path], tmp_path: Path) -> None:
+    assert not unit_passes(faulty_copy(rtl, fault, tmp_path), tmp_path)
+
+
+@pytest.mark.parametrize("machine", [SMALL, ODD, ONE_TOKEN, ALL_AT_ONCE, LARGE], ids=label)
+def test_verilator_has_nothing_to_warn_of(machine: Machine, rtl: list[Path], tmp_path: Path) -> None:
+    lint(MATMUL_BENCH, machine, rtl, tmp_path)

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from codesign.numerics.float32 import Floats
 from codesign.numerics.vector import BINARY, UNARY, compute
-from codesign_dialects.microcode import VECTOR_BINARY, VECTOR_FUNCTIONS, VECTOR_REDUCTIONS
 from tests.numerics import float_oracle as oracle
 
 ROWS, LENGTH, LANES = 3, 5, 4
@@ -31,11 +30,6 @@ def scalar(function: str, left: int, right: int) -> int:
             return oracle.exponential(left)
         case _:
             return getattr(oracle, function)(*(left, right)[: 1 if function in UNARY else 2])
-
-
-def test_functions_are_those_of_the_dialect() -> None:
-    assert tuple(BINARY) == VECTOR_BINARY
-    assert (*BINARY, *UNARY, *VECTOR_REDUCTIONS) == VECTOR_FUNCTIONS
 
 
 @pytest.mark.parametrize("function", [*BINARY, *UNARY])

@@ -100,10 +100,10 @@ def test_an_sram_by_name(edge, make_llama, apply) -> None:
             "block-attention: chip @edge has no SRAM called 'weight'. Did you mean weights, weight_scales?",
         ),
         (
-            "block-attention{memory=kv keys=512}",
+            "block-attention{memory=kv keys=8192}",
             "edge",
-            "block-attention: 512 keys × 64 × <float32>, keys and values, double-buffered, need 524288 bytes of @kv; "
-            "it has 262144 (short by 262144)",
+            "block-attention: 8192 keys × 64 × <float32>, keys and values, double-buffered, need 8388608 bytes of @kv; "
+            "it has 4194304 (short by 4194304)",
         ),
         ("block-attention", "h100", "has no SRAM of role kv; give keys= or memory="),
     ],

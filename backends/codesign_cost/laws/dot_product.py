@@ -79,7 +79,8 @@ def _attention(item: Attention, machine: Machine) -> Usage:
     rows = item.tokens * np.ceil(item.heads / item.kv_heads)  # query heads that share keys are rows of one block
     compute_format = machine.product_format(item.cache, integer=item.cache.element.kind != "float")
     if machine.attention is None:
-        compute = macs / machine.macs_per_second(compute_format)
+        compute_format, cycles = _attention_products(item, machine, compute_format)
+        compute = cycles / machine.design.clock
         query_blocks = np.ones_like(rows)
     else:
         units, unit = machine.attention
@@ -103,6 +104,20 @@ def _attention(item: Attention, machine: Machine) -> Usage:
         memory_bytes=memory_bytes,
         sram_bytes=memory_bytes + kv_bytes * query_blocks,
     )
+
+
+def _attention_products(item: Attention, machine: Machine, cache_format: str) -> tuple[str, np.ndarray]:
+    """The format and the cycles of attention on the matrix unit: keys and values are int8 there, whatever the cache of
+    the model stores, and a query head's row takes the tiles of the keys that it sees."""
+    matmul = machine.matmul
+    heads = np.ceil(item.heads / machine.chips)
+    if "int8" not in matmul.formats:
+        macs = 2 * item.batch * item.size * heads * item.pairs
+        return cache_format, macs / machine.macs_per_second(cache_format) * machine.design.clock
+    keys = item.pairs / item.tokens
+    scores = np.ceil(keys / matmul.lanes) * np.ceil(item.size / matmul.width)
+    values = np.ceil(item.size / matmul.lanes) * np.ceil(keys / matmul.width)
+    return "int8", item.batch * heads * item.tokens * (scores + values) / (matmul.count * matmul.rate("int8"))
 
 
 def _elementwise(item: Elementwise, machine: Machine) -> Usage:

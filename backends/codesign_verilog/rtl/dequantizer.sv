@@ -4,34 +4,43 @@
 // Drains finished sums: (float(sum) * weight scale) * activation scale, each product rounded, ResultsPerCycle a cycle.
 //
 // The Lanes sums of one token leave in Groups = Lanes / ResultsPerCycle groups, group g to word result_i + g, scaled
-// by word weight_scale_i + g of the weight scales (one a row) and by the one activation scale of the token. Up to
-// Tokens finished tokens wait in a queue; the sequencer finishes no token that would not fit, so nothing is lost.
-// A group is written float_pkg::IntToFloatLatency + 2 * float_pkg::FloatMultiplyLatency cycles after it leaves.
+// by word weight_scale_i + g of the source's weight scales (one a row; 1 for values) and by the one activation scale of
+// the token. Up to Tokens finished tokens wait in a queue; the sequencer finishes no token that would not fit, so
+// nothing is lost. A group is written float_pkg::IntToFloatLatency + 2 * float_pkg::FloatMultiplyLatency cycles after it
+// leaves; done_o stands with the last one of a command.
 
 module dequantizer #(
-  parameter int Lanes               = 32,
-  parameter int Tokens              = 8,
-  parameter int ResultsPerCycle     = 4,
-  parameter int WeightScaleBits     = 10,
-  parameter int ActivationScaleBits = 4,
-  parameter int ResultBits          = 12
+  parameter  int Lanes               = 32,
+  parameter  int Tokens              = 8,
+  parameter  int ResultsPerCycle     = 4,
+  parameter  int WeightScaleBits     = 10,
+  parameter  int KeyScaleBits        = 10,
+  parameter  int ActivationScaleBits = 4,
+  parameter  int ResultBits          = 12,
+  localparam int ScaleBits           = (WeightScaleBits > KeyScaleBits) ? WeightScaleBits : KeyScaleBits
 ) (
   input  logic                           clk_i,
   input  logic                           rst_ni,
   // Finished sums of one token and row tile, with where they go.
   input  logic                           valid_i,
+  input  logic                           final_i,  // of a command
   input  logic [Lanes*32-1:0]            sums_i,
-  input  logic [WeightScaleBits-1:0]     weight_scale_i,
+  input  logic [1:0]                     source_i,
+  input  logic [ScaleBits-1:0]           weight_scale_i,
   input  logic [ActivationScaleBits-1:0] activation_scale_i,
   input  logic [ResultBits-1:0]          result_i,
   // Scale memories.
   output logic                           weight_scale_read_o,
   output logic [WeightScaleBits-1:0]     weight_scale_address_o,
   input  logic [ResultsPerCycle*32-1:0]  weight_scale_data_i,
+  output logic                           key_scale_read_o,
+  output logic [KeyScaleBits-1:0]        key_scale_address_o,
+  input  logic [ResultsPerCycle*32-1:0]  key_scale_data_i,
   output logic                           activation_scale_read_o,
   output logic [ActivationScaleBits-1:0] activation_scale_address_o,
   input  logic [31:0]                    activation_scale_data_i,
   // Result memory.
+  output logic                           done_o,
   output logic                           result_write_o,
   output logic [ResultBits-1:0]          result_address_o,
   output logic [ResultsPerCycle*32-1:0]  result_data_o
@@ -41,27 +50,31 @@ module dequantizer #(
   localparam int GroupIndexBits = (Groups > 1) ? $clog2(Groups) : 1;
   localparam int GroupBits      = ResultsPerCycle * 32;
 
+  localparam logic [31:0] One = 32'h3F80_0000;
+
   // Queue of finished tokens.
   logic                           head_valid;
   logic                           head_done;
+  logic                           head_final;
   logic [Lanes*32-1:0]            head_sums;
-  logic [WeightScaleBits-1:0]     head_weight_scale;
+  logic [1:0]                     head_source;
+  logic [ScaleBits-1:0]           head_weight_scale;
   logic [ActivationScaleBits-1:0] head_activation_scale;
   logic [ResultBits-1:0]          head_result;
   logic                           unused_write_ready;
 
   fifo #(
     .Depth(Tokens),
-    .Width(ResultBits + ActivationScaleBits + WeightScaleBits + Lanes * 32)
+    .Width(3 + ResultBits + ActivationScaleBits + ScaleBits + Lanes * 32)
   ) u_queue (
     .clk_i,
     .rst_ni,
     .write_valid_i(valid_i),
     .write_ready_o(unused_write_ready),
-    .write_data_i ({result_i, activation_scale_i, weight_scale_i, sums_i}),
+    .write_data_i ({final_i, source_i, result_i, activation_scale_i, weight_scale_i, sums_i}),
     .read_valid_o (head_valid),
     .read_ready_i (head_done),
-    .read_data_o  ({head_result, head_activation_scale, head_weight_scale, head_sums})
+    .read_data_o  ({head_final, head_source, head_result, head_activation_scale, head_weight_scale, head_sums})
   );
 
   // One group a cycle.
@@ -85,15 +98,29 @@ module dequantizer #(
   end
 
   // Scales are read one cycle before the multiplier that needs them.
+  logic                 scale_read;
+  logic [1:0]           scale_source;
+  logic [1:0]           scale_source_q;
+  logic [ScaleBits-1:0] scale_address;
+
   delay_line #(
-    .Width (1 + WeightScaleBits),
+    .Width (3 + ScaleBits),
     .Cycles(float_pkg::IntToFloatLatency - 1)
   ) u_weight_scale_delay (
     .clk_i,
     .rst_ni,
-    .data_i({head_valid, head_weight_scale + WeightScaleBits'(group_q)}),
-    .data_o({weight_scale_read_o, weight_scale_address_o})
+    .data_i({head_valid, head_source, head_weight_scale + ScaleBits'(group_q)}),
+    .data_o({scale_read, scale_source, scale_address})
   );
+
+  assign weight_scale_read_o    = scale_read & (scale_source == matmul_pkg::Weights);
+  assign weight_scale_address_o = WeightScaleBits'(scale_address);
+  assign key_scale_read_o       = scale_read & (scale_source == matmul_pkg::Keys);
+  assign key_scale_address_o    = KeyScaleBits'(scale_address);
+
+  always_ff @(posedge clk_i) begin
+    scale_source_q <= scale_source;
+  end
 
   delay_line #(
     .Width (1 + ActivationScaleBits),
@@ -106,18 +133,22 @@ module dequantizer #(
   );
 
   delay_line #(
-    .Width (1 + ResultBits),
+    .Width (2 + ResultBits),
     .Cycles(float_pkg::IntToFloatLatency + 2 * float_pkg::FloatMultiplyLatency)
   ) u_result_delay (
     .clk_i,
     .rst_ni,
-    .data_i({head_valid, head_result + ResultBits'(group_q)}),
-    .data_o({result_write_o, result_address_o})
+    .data_i({head_valid, head_valid & head_done & head_final, head_result + ResultBits'(group_q)}),
+    .data_o({result_write_o, done_o, result_address_o})
   );
 
   for (genvar i = 0; i < ResultsPerCycle; i++) begin : gen_result
     logic [31:0] float_sum;
+    logic [31:0] weight_scale;
     logic [31:0] weight_scaled;
+
+    assign weight_scale = (scale_source_q == matmul_pkg::Weights) ? weight_scale_data_i[i*32+:32] :
+                          (scale_source_q == matmul_pkg::Keys) ? key_scale_data_i[i*32+:32] : One;
 
     int_to_float u_int_to_float (
       .clk_i,
@@ -128,7 +159,7 @@ module dequantizer #(
     float_multiply u_weight_scale (
       .clk_i,
       .a_i      (float_sum),
-      .b_i      (weight_scale_data_i[i*32+:32]),
+      .b_i      (weight_scale),
       .product_o(weight_scaled)
     );
 

@@ -3,11 +3,13 @@
 //
 // First-in first-out queue of any depth; the head stands at read_data_o until read_ready_i takes it.
 //
-// A full queue takes a word in the cycle in which its head leaves.
+// With WriteWhenFull, a full queue takes a word in the cycle in which its head leaves; without, only the cycle after,
+// so that no path leads from read_ready_i to write_ready_o.
 
 module fifo #(
-  parameter int Depth = 2,
-  parameter int Width = 32
+  parameter int Depth         = 2,
+  parameter int Width         = 32,
+  parameter bit WriteWhenFull = 1'b1
 ) (
   input  logic             clk_i,
   input  logic             rst_ni,
@@ -32,7 +34,7 @@ module fifo #(
   assign read_valid_o  = count_q != '0;
   assign read_data_o   = words[head_q];
   assign pop           = read_valid_o & read_ready_i;
-  assign write_ready_o = (count_q != CountBits'(Depth)) | pop;
+  assign write_ready_o = (count_q != CountBits'(Depth)) | (WriteWhenFull & pop);
   assign push          = write_valid_i & write_ready_o;
 
   always_ff @(posedge clk_i) begin

@@ -6,11 +6,13 @@
 // result[token][row] = (float(sum over i of activation[token][i] * weight[row][i]) * weight scale[row])
 //                      * activation scale[token]
 // for Tokens tokens at most and any number of rows and inputs, in tiles of Lanes rows and slices of Width inputs. A
-// weight word (Lanes × Width bytes) is read once per tile and slice and serves every token. The loops and the timing
-// are matmul_sequencer's.
+// weight word (Lanes × Width bytes) is read once per tile and slice and serves every token. Weights are those of a
+// model, or keys or values of the KV cache. The loops and the timing are matmul_sequencer's; commands follow each other
+// through the pipeline, and done_o stands in the cycle of each one's last result.
 //
 // The command is packed from its lowest bit: activation, activation_scale, weight, weight_scale, result (word
-// addresses), k_slices, row_tiles, tokens. Memories answer a read in the next cycle and hold the answer.
+// addresses), result_stride, weight_stride (words from a token's results and a row tile to the next), k_slices,
+// row_tiles, tokens, source (matmul_pkg). Memories answer a read in the next cycle and hold the answer.
 
 module matmul #(
   parameter  int Lanes               = 32,
@@ -21,20 +23,24 @@ module matmul #(
   parameter  int ActivationBits      = 10,
   parameter  int ActivationScaleBits = 4,
   parameter  int WeightBits          = 12,
+  parameter  int KvBits              = 10,
   parameter  int WeightScaleBits     = 10,
+  parameter  int KeyScaleBits        = 10,
   parameter  int ResultBits          = 12,
   parameter  int SlicesBits          = 16,
   parameter  int RowTilesBits        = 16,
+  localparam int OperandBits         = (WeightBits > KvBits) ? WeightBits : KvBits,
+  localparam int ScaleBits           = (WeightScaleBits > KeyScaleBits) ? WeightScaleBits : KeyScaleBits,
   localparam int TokensBits          = $clog2(Tokens + 1),
-  localparam int CommandBits         = ActivationBits + ActivationScaleBits + WeightBits + WeightScaleBits
-                                       + ResultBits + SlicesBits + RowTilesBits + TokensBits
+  localparam int CommandBits         = ActivationBits + ActivationScaleBits + 2 * OperandBits + ScaleBits
+                                       + 2 * ResultBits + SlicesBits + RowTilesBits + TokensBits + 2
 ) (
   input  logic                           clk_i,
   input  logic                           rst_ni,
   input  logic                           command_valid_i,
   output logic                           command_ready_o,
   input  logic [CommandBits-1:0]         command_i,
-  output logic                           idle_o,
+  output logic                           done_o,
   output logic                           activation_read_o,
   output logic [ActivationBits-1:0]      activation_address_o,
   input  logic [Width*8-1:0]             activation_data_i,
@@ -44,9 +50,15 @@ module matmul #(
   output logic                           weight_read_o,
   output logic [WeightBits-1:0]          weight_address_o,
   input  logic [Lanes*Width*8-1:0]       weight_data_i,
+  output logic                           kv_read_o,
+  output logic [KvBits-1:0]              kv_address_o,
+  input  logic [Lanes*Width*8-1:0]       kv_data_i,
   output logic                           weight_scale_read_o,
   output logic [WeightScaleBits-1:0]     weight_scale_address_o,
   input  logic [ResultsPerCycle*32-1:0]  weight_scale_data_i,
+  output logic                           key_scale_read_o,
+  output logic [KeyScaleBits-1:0]        key_scale_address_o,
+  input  logic [ResultsPerCycle*32-1:0]  key_scale_data_i,
   output logic                           result_write_o,
   output logic [ResultBits-1:0]          result_address_o,
   output logic [ResultsPerCycle*32-1:0]  result_data_o
@@ -60,25 +72,38 @@ module matmul #(
   // Command fields.
   logic [ActivationBits-1:0]      activation;
   logic [ActivationScaleBits-1:0] activation_scale;
-  logic [WeightBits-1:0]          weight;
-  logic [WeightScaleBits-1:0]     weight_scale;
+  logic [OperandBits-1:0]         weight;
+  logic [ScaleBits-1:0]           weight_scale;
   logic [ResultBits-1:0]          result;
+  logic [ResultBits-1:0]          result_stride;
+  logic [OperandBits-1:0]         weight_stride;
   logic [SlicesBits-1:0]          k_slices;
   logic [RowTilesBits-1:0]        row_tiles;
   logic [TokensBits-1:0]          tokens;
+  logic [1:0]                     source;
 
-  assign {tokens, row_tiles, k_slices, result, weight_scale, weight, activation_scale, activation} = command_i;
+  assign {source, tokens, row_tiles, k_slices, weight_stride, result_stride, result, weight_scale, weight,
+          activation_scale, activation} = command_i;
 
   // Issue.
+  logic                           busy;
   logic                           issue;
   logic                           first;
   logic                           last;
+  logic                           final_issue;
   logic [TokenIndexBits-1:0]      token;
-  logic [WeightScaleBits-1:0]     weight_scale_address;
+  logic                           weight_read;
+  logic [OperandBits-1:0]         weight_address;
+  logic [1:0]                     issue_source;
+  logic [ScaleBits-1:0]           weight_scale_address;
   logic [ActivationScaleBits-1:0] activation_scale_address;
   logic [ResultBits-1:0]          result_address;
 
   assign activation_read_o = issue;
+  assign weight_read_o     = weight_read & (issue_source == matmul_pkg::Weights);
+  assign weight_address_o  = WeightBits'(weight_address);
+  assign kv_read_o         = weight_read & (issue_source != matmul_pkg::Weights);
+  assign kv_address_o      = KvBits'(weight_address);
 
   matmul_sequencer #(
     .Lanes              (Lanes),
@@ -86,8 +111,8 @@ module matmul #(
     .ResultsPerCycle    (ResultsPerCycle),
     .ActivationBits     (ActivationBits),
     .ActivationScaleBits(ActivationScaleBits),
-    .WeightBits         (WeightBits),
-    .WeightScaleBits    (WeightScaleBits),
+    .OperandBits        (OperandBits),
+    .ScaleBits          (ScaleBits),
     .ResultBits         (ResultBits),
     .SlicesBits         (SlicesBits),
     .RowTilesBits       (RowTilesBits),
@@ -102,51 +127,77 @@ module matmul #(
     .weight_i          (weight),
     .weight_scale_i    (weight_scale),
     .result_i          (result),
+    .result_stride_i   (result_stride),
+    .weight_stride_i   (weight_stride),
     .k_slices_i        (k_slices),
     .row_tiles_i       (row_tiles),
     .tokens_i          (tokens),
-    .idle_o,
+    .source_i          (source),
+    .busy_o            (busy),
     .issue_o           (issue),
     .first_o           (first),
     .last_o            (last),
+    .final_o           (final_issue),
     .token_o           (token),
     .activation_o      (activation_address_o),
-    .weight_read_o,
-    .weight_o          (weight_address_o),
+    .weight_read_o     (weight_read),
+    .weight_o          (weight_address),
+    .source_o          (issue_source),
     .weight_scale_o    (weight_scale_address),
     .activation_scale_o(activation_scale_address),
     .result_o          (result_address)
+  );
+
+  // What follows an issue rests between commands.
+  logic work_clk;
+
+  clock_gate u_clock_gate (
+    .clk_i,
+    .enable_i(busy),
+    .clk_o   (work_clk)
   );
 
   // Dot product, its slice's tag beside it.
   logic                           sum_valid;
   logic                           sum_first;
   logic                           sum_last;
+  logic                           sum_final;
+  logic [1:0]                     sum_source;
   logic [TokenIndexBits-1:0]      sum_token;
-  logic [WeightScaleBits-1:0]     sum_weight_scale;
+  logic [ScaleBits-1:0]           sum_weight_scale;
   logic [ActivationScaleBits-1:0] sum_activation_scale;
   logic [ResultBits-1:0]          sum_result;
+  logic                           from_kv_q;
+  logic [Lanes*Width*8-1:0]       weights;
   logic [Lanes*32-1:0]            slice_sums;
   logic [Lanes*32-1:0]            sums;
 
   delay_line #(
-    .Width (3 + TokenIndexBits + WeightScaleBits + ActivationScaleBits + ResultBits),
+    .Width (6 + TokenIndexBits + ScaleBits + ActivationScaleBits + ResultBits),
     .Cycles(SumLatency)
   ) u_tag (
-    .clk_i,
+    .clk_i (work_clk),
     .rst_ni,
-    .data_i({issue, first, last, token, weight_scale_address, activation_scale_address, result_address}),
-    .data_o({sum_valid, sum_first, sum_last, sum_token, sum_weight_scale, sum_activation_scale, sum_result})
+    .data_i({issue, first, last, final_issue, issue_source, token, weight_scale_address, activation_scale_address,
+             result_address}),
+    .data_o({sum_valid, sum_first, sum_last, sum_final, sum_source, sum_token, sum_weight_scale, sum_activation_scale,
+             sum_result})
   );
+
+  always_ff @(posedge work_clk) begin
+    from_kv_q <= issue_source != matmul_pkg::Weights;
+  end
+
+  assign weights = from_kv_q ? kv_data_i : weight_data_i;
 
   dot_product #(
     .Lanes         (Lanes),
     .Width         (Width),
     .LevelsPerStage(LevelsPerStage)
   ) u_dot_product (
-    .clk_i,
+    .clk_i        (work_clk),
     .activations_i(activation_data_i),
-    .weights_i    (weight_data_i),
+    .weights_i    (weights),
     .sums_o       (slice_sums)
   );
 
@@ -154,7 +205,7 @@ module matmul #(
     .Lanes (Lanes),
     .Tokens(Tokens)
   ) u_accumulator (
-    .clk_i,
+    .clk_i    (work_clk),
     .valid_i  (sum_valid),
     .first_i  (sum_first),
     .token_i  (sum_token),
@@ -167,22 +218,29 @@ module matmul #(
     .Tokens             (Tokens),
     .ResultsPerCycle    (ResultsPerCycle),
     .WeightScaleBits    (WeightScaleBits),
+    .KeyScaleBits       (KeyScaleBits),
     .ActivationScaleBits(ActivationScaleBits),
     .ResultBits         (ResultBits)
   ) u_dequantizer (
-    .clk_i,
+    .clk_i             (work_clk),
     .rst_ni,
     .valid_i           (sum_valid & sum_last),
+    .final_i           (sum_final),
     .sums_i            (sums),
+    .source_i          (sum_source),
     .weight_scale_i    (sum_weight_scale),
     .activation_scale_i(sum_activation_scale),
     .result_i          (sum_result),
     .weight_scale_read_o,
     .weight_scale_address_o,
     .weight_scale_data_i,
+    .key_scale_read_o,
+    .key_scale_address_o,
+    .key_scale_data_i,
     .activation_scale_read_o,
     .activation_scale_address_o,
     .activation_scale_data_i,
+    .done_o,
     .result_write_o,
     .result_address_o,
     .result_data_o

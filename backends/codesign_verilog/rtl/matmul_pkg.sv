@@ -5,6 +5,13 @@
 
 package matmul_pkg;
 
+  // Where a command's weights and their scales are: each in their own memory, keys of kv, values of kv with scale 1.
+  typedef enum logic [1:0] {
+    Weights,
+    Keys,
+    Values
+  } source_e;
+
   // Register stages of dot_product: one after the products, then one after every `levels_per_stage` adder levels and
   // one after the last.
   function automatic int dot_product_latency(int width, int levels_per_stage);

@@ -2,13 +2,15 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 // Walks the loops of a matmul command: row tile outermost, k slice, token innermost; one activation slice a cycle.
+// Row tiles are weight_stride_i words apart, the results of tokens result_stride_i words.
 //
 // It holds back the last slice of a token while the dequantizer's queue (QueueDepth tokens, Groups cycles each) would
 // have no room for it. Nothing after the issue ever stalls, so the queue's state is known here: backlog_q counts the
 // cycles of draining ahead as if sums arrived at issue, the true queue following at a fixed distance. The next
 // command is taken once the backlog is spent, so every command's timing is its own:
 // accepted in cycle a, with body = tokens * ((k_slices - 1) + Groups + (row_tiles - 1) * max(k_slices, Groups)),
-// ready again in cycle a + body + 1, and idle (last result written) in cycle a + body + 2 + Latency.
+// ready again in cycle a + body + 1, its last result written in cycle a + body + 1 + Latency. busy_o stands from
+// cycle a + 1 until then.
 
 module matmul_sequencer #(
   parameter  int Lanes               = 32,
@@ -16,8 +18,8 @@ module matmul_sequencer #(
   parameter  int ResultsPerCycle     = 4,
   parameter  int ActivationBits      = 10,
   parameter  int ActivationScaleBits = 4,
-  parameter  int WeightBits          = 12,
-  parameter  int WeightScaleBits     = 10,
+  parameter  int OperandBits         = 12,  // of a weight word's address
+  parameter  int ScaleBits           = 10,  // of a weight scale word's
   parameter  int ResultBits          = 12,
   parameter  int SlicesBits          = 16,
   parameter  int RowTilesBits        = 16,
@@ -32,23 +34,28 @@ module matmul_sequencer #(
   output logic                           command_ready_o,
   input  logic [ActivationBits-1:0]      activation_i,
   input  logic [ActivationScaleBits-1:0] activation_scale_i,
-  input  logic [WeightBits-1:0]          weight_i,
-  input  logic [WeightScaleBits-1:0]     weight_scale_i,
+  input  logic [OperandBits-1:0]         weight_i,
+  input  logic [ScaleBits-1:0]           weight_scale_i,
   input  logic [ResultBits-1:0]          result_i,
+  input  logic [ResultBits-1:0]          result_stride_i,
+  input  logic [OperandBits-1:0]         weight_stride_i,
   input  logic [SlicesBits-1:0]          k_slices_i,
   input  logic [RowTilesBits-1:0]        row_tiles_i,
   input  logic [TokensBits-1:0]          tokens_i,
-  output logic                           idle_o,
+  input  logic [1:0]                     source_i,
+  output logic                           busy_o,
   // Issue of one slice of one token.
   output logic                           issue_o,
   output logic                           first_o,
   output logic                           last_o,
+  output logic                           final_o,  // of the command
   output logic [TokenIndexBits-1:0]      token_o,
   output logic [ActivationBits-1:0]      activation_o,
   output logic                           weight_read_o,
-  output logic [WeightBits-1:0]          weight_o,
+  output logic [OperandBits-1:0]         weight_o,
+  output logic [1:0]                     source_o,
   // Where the sums go that this issue finishes.
-  output logic [WeightScaleBits-1:0]     weight_scale_o,
+  output logic [ScaleBits-1:0]           weight_scale_o,
   output logic [ActivationScaleBits-1:0] activation_scale_o,
   output logic [ResultBits-1:0]          result_o
 );
@@ -61,23 +68,27 @@ module matmul_sequencer #(
   localparam logic [BacklogBits-1:0] MaxBacklog = BacklogBits'((Tokens - 1) * Groups + 1);
 
   // The command.
-  logic                       active_q;
-  logic [ActivationBits-1:0]  activation_base_q;
+  logic                           active_q;
+  logic [ActivationBits-1:0]      activation_base_q;
   logic [ActivationScaleBits-1:0] activation_scale_base_q;
-  logic [SlicesBits-1:0]      k_slices_q;
-  logic [RowTilesBits-1:0]    row_tiles_q;
-  logic [TokensBits-1:0]      tokens_q;
+  logic [ResultBits-1:0]          result_stride_q;
+  logic [OperandBits-1:0]         weight_stride_q;
+  logic [SlicesBits-1:0]          k_slices_q;
+  logic [RowTilesBits-1:0]        row_tiles_q;
+  logic [TokensBits-1:0]          tokens_q;
 
   // The place in its loops.
-  logic [RowTilesBits-1:0]    row_tile_q;
-  logic [SlicesBits-1:0]      slice_q;
-  logic [TokensBits-1:0]      token_q;
-  logic [ActivationBits-1:0]  slice_activation_q;  // slice_q of token 0
-  logic [ActivationBits-1:0]  activation_q;        // slice_q of token_q
-  logic [WeightBits-1:0]      weight_q;
-  logic [WeightScaleBits-1:0] weight_scale_q;
-  logic [ResultBits-1:0]      row_result_q;        // row_tile_q of token 0
-  logic [ResultBits-1:0]      result_q;            // row_tile_q of token_q
+  logic [RowTilesBits-1:0]   row_tile_q;
+  logic [SlicesBits-1:0]     slice_q;
+  logic [TokensBits-1:0]     token_q;
+  logic [ActivationBits-1:0] slice_activation_q;  // slice_q of token 0
+  logic [ActivationBits-1:0] activation_q;        // slice_q of token_q
+  logic [OperandBits-1:0]    row_weight_q;        // slice 0 of row_tile_q
+  logic [OperandBits-1:0]    weight_q;
+  logic [ScaleBits-1:0]      weight_scale_q;
+  logic [ResultBits-1:0]     row_result_q;        // row_tile_q of token 0
+  logic [ResultBits-1:0]     result_q;            // row_tile_q of token_q
+  logic [OperandBits-1:0]    next_row_weight;
 
   logic [BacklogBits-1:0] backlog_q;
   logic [SettleBits-1:0]  settle_q;
@@ -86,15 +97,18 @@ module matmul_sequencer #(
   logic last_token;
   logic last_slice;
   logic last_row_tile;
-  logic busy;
+  logic draining;
 
   assign last_token    = token_q + 1'b1 == tokens_q;
   assign last_slice    = slice_q + 1'b1 == k_slices_q;
   assign last_row_tile = row_tile_q + 1'b1 == row_tiles_q;
 
+  assign next_row_weight = row_weight_q + weight_stride_q;
+
   assign issue_o            = active_q & (~last_slice | (backlog_q <= MaxBacklog));
   assign first_o            = slice_q == '0;
   assign last_o             = last_slice;
+  assign final_o            = last_token & last_slice & last_row_tile;
   assign token_o            = TokenIndexBits'(token_q);
   assign activation_o       = activation_q;
   assign weight_read_o      = issue_o & (token_q == '0);
@@ -105,8 +119,8 @@ module matmul_sequencer #(
 
   assign command_ready_o = ~active_q & (backlog_q <= BacklogBits'(1));
   assign accept          = command_valid_i & command_ready_o;
-  assign busy            = active_q | (backlog_q != '0);
-  assign idle_o          = ~busy & (settle_q == '0);
+  assign draining        = active_q | (backlog_q != '0);
+  assign busy_o          = draining | (settle_q != '0);
 
   always_ff @(posedge clk_i or negedge rst_ni) begin
     if (!rst_ni) begin
@@ -116,11 +130,11 @@ module matmul_sequencer #(
     end else begin
       if (accept) begin
         active_q <= 1'b1;
-      end else if (issue_o && last_token && last_slice && last_row_tile) begin
+      end else if (issue_o && final_o) begin
         active_q <= 1'b0;
       end
       backlog_q <= ((backlog_q == '0) ? '0 : backlog_q - 1'b1) + ((issue_o && last_slice) ? BacklogBits'(Groups) : '0);
-      if (busy) begin
+      if (draining) begin
         settle_q <= SettleBits'(Latency);
       end else if (settle_q != '0) begin
         settle_q <= settle_q - 1'b1;
@@ -132,9 +146,12 @@ module matmul_sequencer #(
     if (accept) begin
       activation_base_q       <= activation_i;
       activation_scale_base_q <= activation_scale_i;
+      result_stride_q         <= result_stride_i;
+      weight_stride_q         <= weight_stride_i;
       k_slices_q              <= k_slices_i;
       row_tiles_q             <= row_tiles_i;
       tokens_q                <= tokens_i;
+      source_o                <= source_i;
     end
   end
 
@@ -145,6 +162,7 @@ module matmul_sequencer #(
       token_q            <= '0;
       slice_activation_q <= activation_i;
       activation_q       <= activation_i;
+      row_weight_q       <= weight_i;
       weight_q           <= weight_i;
       weight_scale_q     <= weight_scale_i;
       row_result_q       <= result_i;
@@ -153,7 +171,7 @@ module matmul_sequencer #(
       token_q      <= token_q + 1'b1;
       activation_q <= activation_q + ActivationBits'(k_slices_q);
       if (last_slice) begin
-        result_q <= result_q + ResultBits'(row_tiles_q) * ResultBits'(Groups);
+        result_q <= result_q + result_stride_q;
       end
     end else if (issue_o && !last_slice) begin
       token_q            <= '0;
@@ -167,8 +185,9 @@ module matmul_sequencer #(
       row_tile_q         <= row_tile_q + 1'b1;
       slice_activation_q <= activation_base_q;
       activation_q       <= activation_base_q;
-      weight_q           <= weight_q + 1'b1;
-      weight_scale_q     <= weight_scale_q + WeightScaleBits'(Groups);
+      row_weight_q       <= next_row_weight;
+      weight_q           <= next_row_weight;
+      weight_scale_q     <= weight_scale_q + ScaleBits'(Groups);
       row_result_q       <= row_result_q + ResultBits'(Groups);
       result_q           <= row_result_q + ResultBits'(Groups);
     end

@@ -4,42 +4,56 @@
 // The quantizer: rows of float32 to int8 with one scale a row, as docs/arithmetic.md states it, in two passes.
 //
 // The first pass over a row finds m, its largest magnitude; one divider makes 127 / m and then the scale m / 127. The
-// second multiplies every value by 127 / m and rounds. Rows are read from words of Lanes floats and written as the
-// matmul unit's activations: row after row, each of so many slices of Width bytes that it fits, zeros behind its end.
-// The write port takes Lanes bytes, so that its addresses count parts of a slice. Scales are written row after row.
+// second multiplies every value by 127 / m and rounds. Rows are read from words of Lanes floats and written in parts of
+// Lanes bytes, zeros behind a row's end up to a whole slice of Width:
+// - activations: row after row, slice after slice, packed;
+// - keys: slice s of row r is Width bytes of lane offset in kv word address + r * row_stride + s;
+// - values: value i of row r is byte offset of lane i % MatmulLanes in kv word address + r * row_stride
+//   + i / MatmulLanes * tile_stride.
+// Addresses of parts are quantizer_address's. The scale of row r goes to float scale + r * scale_stride of the
+// destination's scales, whose number (quantizer_pkg) stands above the address.
 //
 // The command is packed from its lowest bit: source (word address), source_stride (words from a row to the next),
-// activation, activation_scale (word addresses), rows, length (values of a row; both at least 1). Memories answer a
-// read in the next cycle.
-// Accepted in cycle a, it is idle and ready again in cycle a + 8 + rows * (beats + parts + divide latency + 1 +
-// $clog2(Lanes)), where beats = length / Lanes and parts = Width / Lanes * (length / Width), both rounded up.
+// destination, address (of a word of activations or kv), row_stride, tile_stride, offset, scale, scale_stride, rows,
+// length (values of a row; both at least 1). Memories answer a read in the next cycle.
+// Accepted in cycle a, done_o stands in cycle a + 7 + rows * (beats + parts + divide latency + 1 + $clog2(Lanes)), where
+// beats = length / Lanes and parts = Width / Lanes * (length / Width), both rounded up; it is ready again in the next.
 
 module quantizer #(
-  parameter  int Lanes               = 16,  // a power of two, 4 at least
-  parameter  int Width               = 32,  // a power of two, Lanes at least
-  parameter  int SourceBits          = 10,
-  parameter  int ActivationBits      = 10,
-  parameter  int ActivationScaleBits = 4,
-  parameter  int RowsBits            = 16,
-  parameter  int LengthBits          = 16,
-  localparam int PartBits            = ActivationBits + $clog2(Width / Lanes),
-  localparam int CommandBits         = 2 * SourceBits + ActivationBits + ActivationScaleBits + RowsBits + LengthBits
+  parameter  int Lanes          = 16,  // a power of two, 4 at least
+  parameter  int Width          = 32,  // a power of two, Lanes at least
+  parameter  int MatmulLanes    = 32,  // a power of two, Width at least
+  parameter  int SpaceBits      = 12,
+  parameter  int ActivationBits = 10,
+  parameter  int KvBits         = 10,
+  parameter  int ScaleBits      = 10,
+  parameter  int RowsBits       = 16,
+  parameter  int LengthBits     = 16,
+  localparam int AddressBits    = (ActivationBits > KvBits) ? ActivationBits : KvBits,
+  localparam int OffsetBits     = $clog2(MatmulLanes),
+  localparam int PartBits       = ActivationBits + $clog2(Width / Lanes),
+  localparam int KvByteBits     = 1 + KvBits + OffsetBits + $clog2(Width),
+  localparam int CommandBits    = 2 * SpaceBits + 2 + AddressBits + 2 * KvBits + OffsetBits + 2 * ScaleBits + RowsBits
+                                  + LengthBits
 ) (
-  input  logic                           clk_i,
-  input  logic                           rst_ni,
-  input  logic                           command_valid_i,
-  output logic                           command_ready_o,
-  input  logic [CommandBits-1:0]         command_i,
-  output logic                           idle_o,
-  output logic                           source_read_o,
-  output logic [SourceBits-1:0]          source_address_o,
-  input  logic [Lanes*32-1:0]            source_data_i,
-  output logic                           activation_write_o,
-  output logic [PartBits-1:0]            activation_address_o,
-  output logic [Lanes*8-1:0]             activation_data_o,
-  output logic                           activation_scale_write_o,
-  output logic [ActivationScaleBits-1:0] activation_scale_address_o,
-  output logic [31:0]                    activation_scale_data_o
+  input  logic                   clk_i,
+  input  logic                   rst_ni,
+  input  logic                   command_valid_i,
+  output logic                   command_ready_o,
+  input  logic [CommandBits-1:0] command_i,
+  output logic                   done_o,
+  output logic                   source_read_o,
+  output logic [SpaceBits-1:0]   source_address_o,
+  input  logic [Lanes*32-1:0]    source_data_i,
+  output logic                   activation_write_o,
+  output logic [PartBits-1:0]    activation_address_o,
+  output logic [Lanes*8-1:0]     activation_data_o,
+  output logic                   kv_write_o,
+  output logic [KvByteBits-1:0]  kv_address_o,
+  output logic [Lanes*8-1:0]     kv_data_o,
+  output logic                   scale_write_o,
+  output logic [ScaleBits+1:0]   scale_address_o,
+  output logic [31:0]            scale_data_o
 );
 
   localparam int LaneBits     = $clog2(Lanes);
@@ -58,17 +72,24 @@ module quantizer #(
   localparam logic [31:0] One      = 32'h3F80_0000;
 
   // The command.
-  logic [SourceBits-1:0]          source;
-  logic [SourceBits-1:0]          source_stride;
-  logic [ActivationBits-1:0]      activation;
-  logic [ActivationScaleBits-1:0] activation_scale;
-  logic [RowsBits-1:0]            rows;
-  logic [LengthBits-1:0]          length;
-  logic                           accept;
+  logic [SpaceBits-1:0]   source;
+  logic [SpaceBits-1:0]   source_stride;
+  logic [1:0]             destination;
+  logic [AddressBits-1:0] address;
+  logic [KvBits-1:0]      row_stride;
+  logic [KvBits-1:0]      tile_stride;
+  logic [OffsetBits-1:0]  offset;
+  logic [ScaleBits-1:0]   scale;
+  logic [ScaleBits-1:0]   scale_stride;
+  logic [RowsBits-1:0]    rows;
+  logic [LengthBits-1:0]  length;
+  logic                   accept;
 
-  assign {length, rows, activation_scale, activation, source_stride, source} = command_i;
+  assign {length, rows, scale_stride, scale, offset, tile_stride, row_stride, address, destination, source_stride, source}
+    = command_i;
 
-  logic [SourceBits-1:0] source_stride_q;
+  logic [SpaceBits-1:0]  source_stride_q;
+  logic [ScaleBits-1:0]  scale_stride_q;
   logic [RowsBits-1:0]   rows_q;  // still to be rounded
   logic [LengthBits-1:0] last_q;  // place of a row's last value
   logic [BeatsBits-1:0]  last_beat;
@@ -90,28 +111,26 @@ module quantizer #(
   state_e                state_q;
   logic                  busy_q;
   logic                  round_next;
-  logic                  written_last;
   logic [BeatsBits-1:0]  beat_q;
-  logic [SourceBits-1:0] row_address_q;
+  logic [SpaceBits-1:0]  row_address_q;
   logic                  measure;
   logic                  round;
   logic                  row_end;
 
   assign command_ready_o  = ~busy_q;
-  assign idle_o           = ~busy_q;
   assign accept           = command_valid_i & command_ready_o;
   assign measure          = state_q == StMaximum;
   assign round            = state_q == StRound;
   assign row_end          = round & (beat_q == last_part);
   assign source_read_o    = (measure | round) & (beat_q <= last_beat);
-  assign source_address_o = row_address_q + SourceBits'(beat_q);
+  assign source_address_o = row_address_q + SpaceBits'(beat_q);
 
   always_ff @(posedge clk_i or negedge rst_ni) begin
     if (!rst_ni) begin
       state_q <= StIdle;
       busy_q  <= 1'b0;
     end else begin
-      busy_q <= accept | (busy_q & ~written_last);
+      busy_q <= accept | (busy_q & ~done_o);
       case (state_q)
         StIdle:    if (accept) state_q <= StMaximum;
         StMaximum: if (beat_q == last_beat) state_q <= StDivide;
@@ -124,6 +143,7 @@ module quantizer #(
   always_ff @(posedge clk_i) begin
     if (accept) begin
       source_stride_q <= source_stride;
+      scale_stride_q  <= scale_stride;
       rows_q          <= rows;
       last_q          <= length - 1'b1;
       row_address_q   <= source;
@@ -139,6 +159,15 @@ module quantizer #(
     end
   end
 
+  // What works on values rests between commands.
+  logic data_clk;
+
+  clock_gate u_clock_gate (
+    .clk_i,
+    .enable_i(busy_q),
+    .clk_o   (data_clk)
+  );
+
   // Values read, registered; 0, which no maximum of magnitudes notices, behind the end of a row.
   logic                read_tail_q;
   logic [Lanes*32-1:0] values_q;
@@ -149,7 +178,7 @@ module quantizer #(
   end
 
   for (genvar lane = 0; lane < Lanes; lane++) begin : gen_value
-    always_ff @(posedge clk_i) begin
+    always_ff @(posedge data_clk) begin
       values_q[lane*32+:32] <= (read_tail_q && !tail[lane]) ? 32'd0 : source_data_i[lane*32+:32];
     end
 
@@ -186,7 +215,7 @@ module quantizer #(
     .Lanes    (Lanes),
     .IsMaximum(1'b1)
   ) u_maximum (
-    .clk_i,
+    .clk_i    (data_clk),
     .reduce_i (1'b1),
     .first_i  (first),
     .a_i      (magnitudes),
@@ -210,7 +239,7 @@ module quantizer #(
   end
 
   float_divide u_divide (
-    .clk_i,
+    .clk_i     (data_clk),
     .a_i       (scale_next_q ? maximum_q : Limit),
     .b_i       (scale_next_q ? Limit : maximum),
     .quotient_o(quotient)
@@ -254,20 +283,22 @@ module quantizer #(
     end
   end
 
-  assign activation_scale_write_o = scale_valid_q;
-  assign activation_scale_data_o  = tiny_q ? One : quotient;
+  assign scale_write_o = scale_valid_q;
+  assign scale_data_o  = tiny_q ? One : quotient;
 
   // Products, rounded.
-  logic written_beyond;
+  logic part_valid;
+  logic part_beyond;
+  logic part_row_end;
 
   delay_line #(
-    .Width (3),
+    .Width (4),
     .Cycles(WriteLatency)
   ) u_write_delay (
     .clk_i,
     .rst_ni,
-    .data_i({round, beat_q > last_beat, row_end & (rows_q == RowsBits'(1))}),
-    .data_o({activation_write_o, written_beyond, written_last})
+    .data_i({round, beat_q > last_beat, row_end, row_end & (rows_q == RowsBits'(1))}),
+    .data_o({part_valid, part_beyond, part_row_end, done_o})
   );
 
   for (genvar lane = 0; lane < Lanes; lane++) begin : gen_lane
@@ -275,7 +306,7 @@ module quantizer #(
     logic [7:0]  integer8;
 
     float_multiply u_multiply (
-      .clk_i,
+      .clk_i    (data_clk),
       .a_i      (values_q[lane*32+:32]),
       .b_i      (inverse_q),
       .product_o(product)
@@ -284,25 +315,51 @@ module quantizer #(
     float_to_int #(
       .Width(8)
     ) u_to_int (
-      .clk_i,
+      .clk_i    (data_clk),
       .float_i  (product),
       .integer_o(integer8)
     );
 
-    assign activation_data_o[lane*8+:8] = written_beyond ? 8'd0 : integer8;
+    assign activation_data_o[lane*8+:8] = part_beyond ? 8'd0 : integer8;
   end
+
+  // Where they go.
+  logic [1:0] destination_q;
+
+  quantizer_address #(
+    .Lanes         (Lanes),
+    .Width         (Width),
+    .MatmulLanes   (MatmulLanes),
+    .ActivationBits(ActivationBits),
+    .KvBits        (KvBits)
+  ) u_address (
+    .clk_i,
+    .load_i       (accept),
+    .destination_i(destination),
+    .address_i    (address),
+    .row_stride_i (row_stride),
+    .tile_stride_i(tile_stride),
+    .offset_i     (offset),
+    .step_i       (part_valid),
+    .row_end_i    (part_row_end),
+    .destination_o(destination_q),
+    .activation_address_o,
+    .kv_address_o
+  );
+
+  assign activation_write_o = part_valid & (destination_q == quantizer_pkg::Activations);
+  assign kv_write_o         = part_valid & (destination_q != quantizer_pkg::Activations);
+  assign kv_data_o          = activation_data_o;
+
+  logic [ScaleBits-1:0] scale_q;
+
+  assign scale_address_o = {destination_q, scale_q};
 
   always_ff @(posedge clk_i) begin
     if (accept) begin
-      activation_address_o       <= PartBits'(activation) << (SliceBits - LaneBits);
-      activation_scale_address_o <= activation_scale;
-    end else begin
-      if (activation_write_o) begin
-        activation_address_o <= activation_address_o + 1'b1;
-      end
-      if (activation_scale_write_o) begin
-        activation_scale_address_o <= activation_scale_address_o + 1'b1;
-      end
+      scale_q <= scale;
+    end else if (scale_write_o) begin
+      scale_q <= scale_q + scale_stride_q;
     end
   end
 

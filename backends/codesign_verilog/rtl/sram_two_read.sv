@@ -1,30 +1,35 @@
 // Copyright the Codesign authors.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// A memory of one write port and two synchronous read ports: two static RAMs that hold the same words.
+// A memory of one write port and two synchronous read ports: two memories that hold the same words.
 //
-// Each read port is as that of sram.
+// Words may be written in another width than they are read; each read port is as that of sram_banked.
 
 module sram_two_read #(
-  parameter  int Depth       = 1024,
-  parameter  int Width       = 32,
-  localparam int AddressBits = (Depth > 1) ? $clog2(Depth) : 1
+  parameter  int Bits             = 32768,  // capacity, a multiple of both widths
+  parameter  int WriteWidth       = 32,
+  parameter  int ReadWidth        = 32,
+  localparam int WriteDepth       = Bits / WriteWidth,
+  localparam int ReadDepth        = Bits / ReadWidth,
+  localparam int WriteAddressBits = (WriteDepth > 1) ? $clog2(WriteDepth) : 1,
+  localparam int ReadAddressBits  = (ReadDepth > 1) ? $clog2(ReadDepth) : 1
 ) (
-  input  logic                   clk_i,
-  input  logic                   write_i,
-  input  logic [AddressBits-1:0] write_address_i,
-  input  logic [Width-1:0]       write_data_i,
-  input  logic                   a_read_i,
-  input  logic [AddressBits-1:0] a_address_i,
-  output logic [Width-1:0]       a_data_o,
-  input  logic                   b_read_i,
-  input  logic [AddressBits-1:0] b_address_i,
-  output logic [Width-1:0]       b_data_o
+  input  logic                        clk_i,
+  input  logic                        write_i,
+  input  logic [WriteAddressBits-1:0] write_address_i,
+  input  logic [WriteWidth-1:0]       write_data_i,
+  input  logic                        a_read_i,
+  input  logic [ReadAddressBits-1:0]  a_address_i,
+  output logic [ReadWidth-1:0]        a_data_o,
+  input  logic                        b_read_i,
+  input  logic [ReadAddressBits-1:0]  b_address_i,
+  output logic [ReadWidth-1:0]        b_data_o
 );
 
-  sram #(
-    .Depth(Depth),
-    .Width(Width)
+  sram_banked #(
+    .Bits      (Bits),
+    .WriteWidth(WriteWidth),
+    .ReadWidth (ReadWidth)
   ) u_a (
     .clk_i,
     .write_i,
@@ -35,9 +40,10 @@ module sram_two_read #(
     .read_data_o   (a_data_o)
   );
 
-  sram #(
-    .Depth(Depth),
-    .Width(Width)
+  sram_banked #(
+    .Bits      (Bits),
+    .WriteWidth(WriteWidth),
+    .ReadWidth (ReadWidth)
   ) u_b (
     .clk_i,
     .write_i,

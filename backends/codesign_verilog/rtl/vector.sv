@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 // The vector unit: one function over rows of float32, a beat of Lanes values a cycle.
+// Operands are in an address space of several memories (vector_space), results in the vector memory.
 //
 // A command takes rows of length values from a, and for a function of two operands as many from b, or one value a row
 // (lane 0 of a word), or the command's immediate. It writes as many values to result, or for a reduction one word a row
@@ -13,17 +14,19 @@
 //
 // The next command is taken when every result is written, so it reads them. A command must not read a word that it has
 // written for an earlier beat: in place is allowed, shifted is not.
-// Accepted in cycle a, it issues in cycles a + 1 to a + issues, and is idle and ready again in cycle
-// a + issues + 4 + latency of the function, where issues = rows * beats. A row's next beat can be summed when its
+// Accepted in cycle a, it issues in cycles a + 1 to a + issues; done_o stands in cycle a + issues + 3 + latency of the
+// function, where issues = rows * beats; it is ready again in the next. A row's next beat can be summed when its
 // running sum leaves the adder; in the turns (cycles of an addition) until then other rows are. A sum so has issues =
 // turns * (beats * groups - 1) + (rows - 1) % turns + 1, with groups = rows / turns rounded up.
+// Operands and functions have clocks that rest when nobody needs them.
 
 module vector #(
   parameter  int Lanes       = 16,  // a power of two, 4 at least
-  parameter  int AddressBits = 10,
+  parameter  int SpaceBits   = 12,  // of an operand's address
+  parameter  int ResultBits  = 10,  // of a result's address
   parameter  int RowsBits    = 16,
   parameter  int LengthBits  = 16,
-  localparam int CommandBits = 6 + 6 * AddressBits + 32 + RowsBits + LengthBits,
+  localparam int CommandBits = 6 + 4 * SpaceBits + 2 * ResultBits + 32 + RowsBits + LengthBits,
   localparam int WordBits    = Lanes * 32
 ) (
   input  logic                   clk_i,
@@ -31,15 +34,15 @@ module vector #(
   input  logic                   command_valid_i,
   output logic                   command_ready_o,
   input  logic [CommandBits-1:0] command_i,
-  output logic                   idle_o,
+  output logic                   done_o,
   output logic                   a_read_o,
-  output logic [AddressBits-1:0] a_address_o,
+  output logic [SpaceBits-1:0]   a_address_o,
   input  logic [WordBits-1:0]    a_data_i,
   output logic                   b_read_o,
-  output logic [AddressBits-1:0] b_address_o,
+  output logic [SpaceBits-1:0]   b_address_o,
   input  logic [WordBits-1:0]    b_data_i,
   output logic                   result_write_o,
-  output logic [AddressBits-1:0] result_address_o,
+  output logic [ResultBits-1:0]  result_address_o,
   output logic [WordBits-1:0]    result_data_o
 );
 
@@ -60,12 +63,12 @@ module vector #(
   // The command.
   logic                   active_q;
   logic                   accept;
-  logic [AddressBits-1:0] a;
-  logic [AddressBits-1:0] a_stride;
-  logic [AddressBits-1:0] b;
-  logic [AddressBits-1:0] b_stride;
-  logic [AddressBits-1:0] result;
-  logic [AddressBits-1:0] result_stride;
+  logic [SpaceBits-1:0]   a;
+  logic [SpaceBits-1:0]   a_stride;
+  logic [SpaceBits-1:0]   b;
+  logic [SpaceBits-1:0]   b_stride;
+  logic [ResultBits-1:0]  result;
+  logic [ResultBits-1:0]  result_stride;
   logic [31:0]            immediate;
   logic [RowsBits-1:0]    rows;
   logic [LengthBits-1:0]  length;
@@ -77,9 +80,9 @@ module vector #(
 
   logic [3:0]             function_q;
   logic [1:0]             operand_q;
-  logic [AddressBits-1:0] a_stride_q;
-  logic [AddressBits-1:0] b_stride_q;
-  logic [AddressBits-1:0] result_stride_q;
+  logic [SpaceBits-1:0]   a_stride_q;
+  logic [SpaceBits-1:0]   b_stride_q;
+  logic [ResultBits-1:0]  result_stride_q;
   logic [31:0]            immediate_q;
   logic [RowsBits-1:0]    rows_q;
   logic [LengthBits-1:0]  last_q;  // place of a row's last value
@@ -89,7 +92,6 @@ module vector #(
   logic                   reduces;
 
   assign command_ready_o = ~active_q;
-  assign idle_o          = ~active_q;
   assign accept          = command_valid_i & command_ready_o;
 
   always_ff @(posedge clk_i) begin
@@ -138,7 +140,7 @@ module vector #(
   assign b_read_o = issue & (operand_q != vector_pkg::Immediate);
 
   vector_address #(
-    .Bits(AddressBits)
+    .Bits(SpaceBits)
   ) u_a_address (
     .clk_i,
     .load_i        (accept),
@@ -147,14 +149,14 @@ module vector #(
     .last_slot_i   (last_slot),
     .last_beat_i   (issue_last),
     .stride_i      (a_stride_q),
-    .group_stride_i(sums ? AddressBits'(AddLatency) * a_stride_q : a_stride_q),
+    .group_stride_i(sums ? SpaceBits'(AddLatency) * a_stride_q : a_stride_q),
     .beat_step_i   (1'b1),
     .address_o     (a_address_o)
   );
 
   // A reduction has one operand, so b knows no turns.
   vector_address #(
-    .Bits(AddressBits)
+    .Bits(SpaceBits)
   ) u_b_address (
     .clk_i,
     .load_i        (accept),
@@ -166,6 +168,64 @@ module vector #(
     .group_stride_i(b_stride_q),
     .beat_step_i   (operand_q == vector_pkg::Words),
     .address_o     (b_address_o)
+  );
+
+  // Clocks of the operands and of each function.
+  logic data_clk;
+  logic sum_clk;
+  logic maximum_clk;
+  logic multiply_clk;
+  logic divide_clk;
+  logic exp_clk;
+  logic sqrt_clk;
+  logic adds;
+  logic maximizes;
+  logic divides;
+
+  assign adds      = sums | (function_q == vector_pkg::Add) | (function_q == vector_pkg::Subtract);
+  assign maximizes = (function_q == vector_pkg::Maximum) | (function_q == vector_pkg::ReduceMaximum);
+  assign divides   = (function_q == vector_pkg::Divide) | (function_q == vector_pkg::Reciprocal);
+
+  clock_gate u_data_clock (
+    .clk_i,
+    .enable_i(active_q),
+    .clk_o   (data_clk)
+  );
+
+  clock_gate u_sum_clock (
+    .clk_i,
+    .enable_i(active_q & adds),
+    .clk_o   (sum_clk)
+  );
+
+  clock_gate u_maximum_clock (
+    .clk_i,
+    .enable_i(active_q & maximizes),
+    .clk_o   (maximum_clk)
+  );
+
+  clock_gate u_multiply_clock (
+    .clk_i,
+    .enable_i(active_q & (function_q == vector_pkg::Multiply)),
+    .clk_o   (multiply_clk)
+  );
+
+  clock_gate u_divide_clock (
+    .clk_i,
+    .enable_i(active_q & divides),
+    .clk_o   (divide_clk)
+  );
+
+  clock_gate u_exp_clock (
+    .clk_i,
+    .enable_i(active_q & (function_q == vector_pkg::Exp)),
+    .clk_o   (exp_clk)
+  );
+
+  clock_gate u_sqrt_clock (
+    .clk_i,
+    .enable_i(active_q & (function_q == vector_pkg::SquareRoot)),
+    .clk_o   (sqrt_clk)
   );
 
   // Operands, registered. What follows the end of a row counts for nothing in a reduction.
@@ -196,7 +256,7 @@ module vector #(
     assign b_value = (operand_q == vector_pkg::Words) ? b_data_i[lane*32+:32] :
                      (operand_q == vector_pkg::Scalar) ? b_data_i[31:0] : immediate_q;
 
-    always_ff @(posedge clk_i) begin
+    always_ff @(posedge data_clk) begin
       a_operand_q[lane*32+:32] <= a_value;
       b_operand_q[lane*32+:32] <= b_value;
       if (reduces && read_last_q && !tail[lane]) begin
@@ -273,13 +333,13 @@ module vector #(
       active_q <= 1'b0;
       write_q  <= 1'b0;
     end else begin
-      active_q <= accept | (active_q & ~(write_q & write_end_q));
+      active_q <= accept | (active_q & ~done_o);
       write_q  <= finish;
     end
   end
 
   vector_address #(
-    .Bits(AddressBits)
+    .Bits(ResultBits)
   ) u_result_address (
     .clk_i,
     .load_i        (accept),
@@ -294,6 +354,7 @@ module vector #(
   );
 
   assign result_write_o = write_q;
+  assign done_o         = write_q & write_end_q;
 
   // Functions.
   logic [WordBits-1:0] sum;
@@ -303,7 +364,7 @@ module vector #(
     .Lanes    (Lanes),
     .IsMaximum(1'b0)
   ) u_sum (
-    .clk_i,
+    .clk_i    (sum_clk),
     .reduce_i (reduces),
     .first_i  (first_q[LaneBits*AddLatency]),
     .a_i      (a_operand_q),
@@ -315,7 +376,7 @@ module vector #(
     .Lanes    (Lanes),
     .IsMaximum(1'b1)
   ) u_maximum (
-    .clk_i,
+    .clk_i    (maximum_clk),
     .reduce_i (reduces),
     .first_i  (first_q[LaneBits*MaxLatency]),
     .a_i      (a_operand_q),
@@ -325,7 +386,11 @@ module vector #(
 
   for (genvar lane = 0; lane < Lanes; lane++) begin : gen_lane
     vector_lane u_lane (
-      .clk_i,
+      .data_clk_i    (data_clk),
+      .multiply_clk_i(multiply_clk),
+      .divide_clk_i  (divide_clk),
+      .exp_clk_i     (exp_clk),
+      .sqrt_clk_i    (sqrt_clk),
       .function_i   (function_q),
       .keep_i       (keep[lane]),
       .a_i          (a_operand_q[lane*32+:32]),

@@ -4,10 +4,14 @@
 // One lane of the vector unit: the functions of a lane by itself, and the choice of the result.
 //
 // The sums and maxima come from vector_combine. keep_i, false in the lanes behind a row's end, stands with the results;
-// result_o follows a cycle later.
+// result_o follows a cycle later. The clocks are one clock, at rest when nobody needs what it drives.
 
 module vector_lane (
-  input  logic        clk_i,
+  input  logic        data_clk_i,
+  input  logic        multiply_clk_i,
+  input  logic        divide_clk_i,
+  input  logic        exp_clk_i,
+  input  logic        sqrt_clk_i,
   input  logic [3:0]  function_i,
   input  logic        keep_i,
   input  logic [31:0] a_i,
@@ -26,27 +30,27 @@ module vector_lane (
   logic [31:0] result;
 
   float_multiply u_multiply (
-    .clk_i,
+    .clk_i    (multiply_clk_i),
     .a_i,
     .b_i,
     .product_o(product)
   );
 
   float_divide u_divide (
-    .clk_i,
+    .clk_i     (divide_clk_i),
     .a_i,
     .b_i,
     .quotient_o(quotient)
   );
 
   float_exp u_exp (
-    .clk_i,
+    .clk_i(exp_clk_i),
     .x_i  (a_i),
     .exp_o(power)
   );
 
   float_sqrt u_sqrt (
-    .clk_i,
+    .clk_i (sqrt_clk_i),
     .a_i,
     .root_o(root)
   );
@@ -64,7 +68,7 @@ module vector_lane (
     endcase
   end
 
-  always_ff @(posedge clk_i) begin
+  always_ff @(posedge data_clk_i) begin
     result_o <= keep_i ? result : 32'd0;
   end
 

@@ -1,6 +1,7 @@
 """The report that the testbench prints, read and checked."""
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from codesign_verilog.simulators.tool import ToolError
@@ -8,17 +9,23 @@ from codesign_verilog.simulators.tool import ToolError
 
 @dataclass(frozen=True)
 class Mismatch:
-    """The first value that differs.
+    """The first write that differs at a port.
 
     Attributes
     ----------
-    index
-        Its place among the compared words, counted over all regions.
+    port
+        The number of the port, in the order of the testbench's monitors.
+    write
+        The write's place among those of its port.
+    cycle
+        The cycle in which it happened; None for one that never came.
     got, expected
-        The 32-bit words as the testbench prints them: eight hexadecimal digits, x where undefined.
+        Address (eight hexadecimal digits) and data, x where undefined.
     """
 
-    index: int
+    port: int
+    write: int
+    cycle: int | None
     got: str
     expected: str
 
@@ -31,18 +38,26 @@ class Report:
     ----------
     cycles
         Clock cycles from the edge that samples start to the edge that samples done.
-    compared, mismatches
-        Numbers of 32-bit words.
+    tokens
+        The ids that the chip generated, in order.
+    writes, mismatches
+        Of each port, in the order of the monitors.
+    counters
+        The chip's registers that count, by their address.
+    first_mismatch
+        The earliest one, over all ports.
     """
 
     cycles: int
-    compared: int
-    mismatches: int
+    tokens: tuple[int, ...]
+    writes: tuple[int, ...]
+    mismatches: tuple[int, ...]
+    counters: Mapping[int, int]
     first_mismatch: Mismatch | None
 
 
-def parse_report(output: str) -> Report:
-    """Read what ``tb`` printed.
+def parse_report(output: str, ports: int) -> Report:
+    """Read what ``tb`` printed about a chip of so many ports.
 
     Raises
     ------
@@ -51,26 +66,53 @@ def parse_report(output: str) -> Report:
         contradicts itself.
     """
     # A simulator carries on when an image is missing or cut short.
-    unread = re.search(r"^.*\$readmem.*$", output, re.MULTILINE)
+    unread = re.search(r"^.*(\$readmem|\$fread|\$fopen|codesign\.error).*$", output, re.MULTILINE)
     if unread:
         raise ToolError(f"the simulation could not read its images: {unread[0].strip()}")
     timeout = re.search(r"^codesign\.timeout (\d+)$", output, re.MULTILINE)
     if timeout:
         raise ToolError(f"the simulated chip had not finished after {timeout[1]} cycles.")
     if not re.search(r"^codesign\.end$", output, re.MULTILINE):
-        raise ToolError(f"the simulation ended without a report; it printed:\n{output[-2000:]}")
-    mismatches = _number("mismatches", output)
-    found = re.search(
-        r"^codesign\.first_mismatch (\d+) got ([0-9a-fx]{8}) expected ([0-9a-fx]{8})$", output, re.MULTILINE
+        raise _nonsense("ended without a report", output)
+    found = {int(port): (int(writes), int(wrong)) for port, writes, wrong in _lines("port", 3, output)}
+    if list(found) != list(range(ports)):
+        raise _nonsense(f"reported on ports {list(found)} of {ports}", output)
+    cycles = _lines("cycles", 1, output)
+    if len(cycles) != 1:
+        raise _nonsense(f"printed codesign.cycles {len(cycles)} times", output)
+    writes, mismatches = zip(*found.values(), strict=True)
+    first = _first_mismatch(output)
+    if (first is None) != (sum(mismatches) == 0):
+        raise _nonsense("contradicts itself", output)
+    return Report(
+        cycles=int(cycles[0][0]),
+        tokens=tuple(int(token) for token, _ in _lines("token", 2, output)),
+        writes=writes,
+        mismatches=mismatches,
+        counters={int(register): int(value) for register, value in _lines("counter", 2, output)},
+        first_mismatch=first,
     )
-    if (found is None) != (mismatches == 0):
-        raise ToolError(f"the simulation's report contradicts itself:\n{output[-2000:]}")
-    first = Mismatch(int(found[1]), found[2], found[3]) if found else None
-    return Report(_number("cycles", output), _number("compared", output), mismatches, first)
 
 
-def _number(name: str, output: str) -> int:
-    values = re.findall(rf"^codesign\.{name} (\d+)$", output, re.MULTILINE)
-    if len(values) != 1:
-        raise ToolError(f"the simulation's report has {len(values)} lines codesign.{name}, not one:\n{output[-2000:]}")
-    return int(values[0])
+def _first_mismatch(output: str) -> Mismatch | None:
+    """The mismatch of the earliest cycle; one that never came is later than all others."""
+    came = re.findall(
+        r"^codesign\.first_mismatch port (\d+) write (\d+) cycle (\d+) got ([0-9a-fx]+) expected ([0-9a-fx]+)$",
+        output,
+        re.MULTILINE,
+    )
+    if came:
+        port, write, cycle, got, expected = min(came, key=lambda fields: int(fields[2]))
+        return Mismatch(int(port), int(write), int(cycle), got, expected)
+    missing = re.search(r"^codesign\.missing port (\d+) write (\d+) expected ([0-9a-fx]+)$", output, re.MULTILINE)
+    return Mismatch(int(missing[1]), int(missing[2]), None, "nothing", missing[3]) if missing else None
+
+
+def _lines(name: str, fields: int, output: str) -> Sequence[tuple[str, ...]]:
+    """The numbers of every line ``codesign.<name> …`` that holds so many."""
+    pattern = rf"^codesign\.{name}" + r" (\d+)" * fields + "$"
+    return [match.groups() for match in re.finditer(pattern, output, re.MULTILINE)]
+
+
+def _nonsense(what: str, output: str) -> ToolError:
+    return ToolError(f"the simulation {what}; it printed:\n{output[-2000:]}")

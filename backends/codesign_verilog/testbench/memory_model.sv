@@ -1,43 +1,58 @@
 // Copyright the Codesign authors.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// Off-chip memory behind a chip's memory port, for simulation: latency, bandwidth, random stalls.
+// Off-chip memory behind AXI4 read channels, for simulation: latency, bandwidth, refresh, random stalls.
 //
-// One request at a time. Where nothing holds it back, beat n crosses latency_i + ceil(n * PortBytes / rate) cycles
-// after the cycle that took the request, rate being the lesser of bytes_per_cycle_i and PortBytes. latency_i is at
-// least 1. A stall_seed_i other than 0 makes every handshake wait at random.
+// Beat i of the memory is word i; channel c gives its c-th part, at byte i * PortBytes / Channels of the channel's
+// addresses. A burst requested in cycle c gives its first beat in c + latency_i (at least 1) at the earliest. Counting
+// only cycles without refresh, beat j comes floor(j * PortBytes / rate) after the first, and a first beat at least
+// ceil(PortBytes / rate) after the last beat of the burst before; rate is the lesser of rate_i and PortBytes. The
+// first refresh_cycles_i of every refresh_interval_i cycles (0: none), counted from the cycle of start_i, give no beat.
+// A burst that begins behind the last word, or is not of whole words at rising addresses, is answered with errors.
+// A stall_seed_i other than 0 makes every handshake wait at random, each channel's by itself.
 
 module memory_model #(
   parameter  int Beats       = 4096,
   parameter  int PortBytes   = 16,
-  parameter  int AddressBits = 26,
-  parameter  int BeatsBits   = 20,
+  parameter  int Channels    = 1,
+  parameter  int AddressBits = 26,            // of a channel, in bytes
   localparam int PortBits    = PortBytes * 8
 ) (
-  input  logic                   clk_i,
-  input  logic                   rst_ni,
-  input  int                     latency_i,
-  input  int                     bytes_per_cycle_i,
-  input  int                     stall_seed_i,
-  input  logic                   request_valid_i,
-  output logic                   request_ready_o,
-  input  logic [AddressBits-1:0] request_address_i,
-  input  logic [BeatsBits-1:0]   request_beats_i,
-  input  logic                   request_write_i,
-  output logic                   read_valid_o,
-  input  logic                   read_ready_i,
-  output logic [PortBits-1:0]    read_data_o,
-  input  logic                   write_valid_i,
-  output logic                   write_ready_o,
-  input  logic [PortBits-1:0]    write_data_i
+  input  logic                            clk_i,
+  input  logic                            rst_ni,
+  input  logic                            start_i,
+  input  int                              latency_i,
+  input  int                              rate_i,
+  input  int                              refresh_interval_i,
+  input  int                              refresh_cycles_i,
+  input  int                              stall_seed_i,
+  input  logic [Channels-1:0]             axi_arvalid_i,
+  output logic [Channels-1:0]             axi_arready_o,
+  input  logic [Channels*AddressBits-1:0] axi_araddr_i,
+  input  logic [Channels*8-1:0]           axi_arlen_i,
+  input  logic [Channels*3-1:0]           axi_arsize_i,
+  input  logic [Channels*2-1:0]           axi_arburst_i,
+  output logic [Channels-1:0]             axi_rvalid_o,
+  input  logic [Channels-1:0]             axi_rready_i,
+  output logic [PortBits-1:0]             axi_rdata_o,
+  output logic [Channels-1:0]             axi_rlast_o,
+  output logic [Channels*2-1:0]           axi_rresp_o
 );
 
-  logic [PortBits-1:0] beats [Beats];  // loaded and read by the testbench
+  localparam int ChannelBytes = PortBytes / Channels;
+  localparam int ByteBits     = $clog2(ChannelBytes);
+  localparam int ChannelBits  = ChannelBytes * 8;
+  localparam int BeatBits     = AddressBits - ByteBits;
+
+  localparam logic [1:0] Increment = 2'b01;  // AXI burst type
+
+  localparam int IndexBits = (Beats > 1) ? $clog2(Beats) : 1;
+
+  logic [PortBits-1:0] beats [Beats];  // loaded by the testbench
 
   // Random stalls: a 32-bit xorshift, the same stream in every simulator. A zero state stays zero and never stalls.
   logic [31:0] random_q;
   logic        seeded_q;
-  logic        stall;
 
   function automatic logic [31:0] xorshift(logic [31:0] value);
     logic [31:0] x;
@@ -48,69 +63,67 @@ module memory_model #(
     return x;
   endfunction
 
+  int   cycle_q;
+  int   phase_q;  // of the refresh interval
+  int   phase;
+  int   rate;
+  logic refresh;
+
+  assign phase   = start_i ? 0 : phase_q;
+  assign refresh = phase < refresh_cycles_i;
+  assign rate    = (rate_i < PortBytes) ? rate_i : PortBytes;
+
   always_ff @(posedge clk_i or negedge rst_ni) begin
     if (!rst_ni) begin
       random_q <= '0;
       seeded_q <= 1'b0;
+      cycle_q  <= 0;
+      phase_q  <= 0;
     end else begin
       random_q <= xorshift(seeded_q ? random_q : stall_seed_i);
       seeded_q <= 1'b1;
+      cycle_q  <= cycle_q + 1;
+      phase_q  <= (phase + 1 == refresh_interval_i) ? 0 : phase + 1;
     end
   end
 
-  assign stall = random_q[7];
+  for (genvar c = 0; c < Channels; c++) begin : gen_channel
+    logic [AddressBits-1:0] address;
+    logic [BeatBits-1:0]    first_beat;
+    logic                   whole;
+    logic                   error;
+    logic [BeatBits-1:0]    beat;
 
-  logic busy_q;
-  logic writing_q;
-  int   address_q;
-  int   left_q;
-  int   wait_q;
-  int   credit_q;  // bytes that may cross
-  int   rate;
-  logic accept;
-  logic open;
-  logic beat;
+    assign address    = axi_araddr_i[c*AddressBits+:AddressBits];
+    assign first_beat = BeatBits'(address >> ByteBits);
+    assign whole      = (AddressBits'(first_beat) << ByteBits == address) & (axi_arsize_i[c*3+:3] == 3'(ByteBits)) &
+                        (axi_arburst_i[c*2+:2] == Increment);
 
-  assign rate            = (bytes_per_cycle_i < PortBytes) ? bytes_per_cycle_i : PortBytes;
-  assign request_ready_o = ~busy_q & ~stall;
-  assign accept          = request_valid_i & request_ready_o;
-  assign open            = busy_q & (wait_q == 0) & (credit_q >= PortBytes) & ~stall;
-  assign read_valid_o    = open & ~writing_q;
-  assign write_ready_o   = open & writing_q;
-  assign read_data_o     = beats[address_q];
-  assign beat            = (read_valid_o & read_ready_i) | (write_ready_o & write_valid_i);
+    memory_channel #(
+      .PortBytes  (PortBytes),
+      .AddressBits(BeatBits)
+    ) u_channel (
+      .clk_i,
+      .rst_ni,
+      .cycle_i  (cycle_q),
+      .refresh_i(refresh),
+      .latency_i,
+      .rate_i   (rate),
+      .stall_i  ({random_q[(11*c+19)%32], random_q[(11*c+7)%32]}),
+      .arvalid_i(axi_arvalid_i[c]),
+      .arready_o(axi_arready_o[c]),
+      .araddr_i (first_beat),
+      .arlen_i  (axi_arlen_i[c*8+:8]),
+      .arerror_i(~whole | (64'(first_beat) >= 64'(Beats))),
+      .rvalid_o (axi_rvalid_o[c]),
+      .rready_i (axi_rready_i[c]),
+      .raddr_o  (beat),
+      .rlast_o  (axi_rlast_o[c]),
+      .rerror_o (error)
+    );
 
-  always_ff @(posedge clk_i or negedge rst_ni) begin
-    if (!rst_ni) begin
-      busy_q    <= 1'b0;
-      writing_q <= 1'b0;
-      address_q <= 0;
-      left_q    <= 0;
-      wait_q    <= 0;
-      credit_q  <= 0;
-    end else if (accept) begin
-      busy_q    <= 1'b1;
-      writing_q <= request_write_i;
-      address_q <= int'(request_address_i);
-      left_q    <= int'(request_beats_i);
-      wait_q    <= latency_i - 1;
-      credit_q  <= PortBytes;
-    end else if (wait_q != 0) begin
-      wait_q <= wait_q - 1;
-    end else if (beat) begin
-      busy_q    <= left_q != 1;
-      left_q    <= left_q - 1;
-      address_q <= address_q + 1;
-      credit_q  <= credit_q + rate - PortBytes;
-    end else if (credit_q < PortBytes) begin
-      credit_q <= credit_q + rate;
-    end
-  end
-
-  always_ff @(posedge clk_i) begin
-    if (write_ready_o && write_valid_i) begin
-      beats[address_q] <= write_data_i;
-    end
+    assign axi_rdata_o[c*ChannelBits+:ChannelBits] = beats[IndexBits'(beat)][c*ChannelBits+:ChannelBits];
+    assign axi_rresp_o[c*2+:2]                     = {error, 1'b0};  // SLVERR
   end
 
 endmodule

@@ -1,30 +1,24 @@
 // Copyright the Codesign authors.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// Self-checking testbench of a chip: loads microcode and memory, starts, counts cycles, compares every value.
+// Self-checking testbench of a chip: writes its registers, starts it, counts cycles, compares what crosses its ports.
 //
-// chip_pkg gives the chip's port widths, testbench_pkg the images' sizes and the memory's speed. Files, hexadecimal:
-// memory.hex, one beat a line; microcode.hex, one instruction a line; regions.hex, two 32-bit numbers a line, the
-// first word and the number of words of a region to compare (words are 32 bits, word 0 is the lowest of beat 0);
-// expected.hex, the words of all regions one after the other, one a line.
+// chip_pkg gives the chip's port widths, testbench_pkg the images' sizes and the memory's speed. Files: memory.bin, the
+// off-chip memory beat by beat, each its most significant byte first; host.hex, the register writes before the start,
+// an address and a datum each, 32 bits; port_N.bin, what must cross port N of the chip's units (see port_monitor).
 //
-// Plusargs, each standing in for a constant of testbench_pkg: +memory_beats= +microcode_words= +region_count=
-// +latency= +bytes_per_cycle= +max_cycles=; +stall_seed=N (N > 0) makes every handshake of the memory port wait at
-// random; +waves=FILE writes a trace.
+// Plusargs: +stall_seed=N (N > 0) makes every handshake of the memory port wait at random; +max_cycles=N;
+// +waves=FILE writes a trace.
 //
-// Prints "codesign.NAME NUMBER" lines, the last of them codesign.end. Cycles run from the clock edge that samples start
-// to the edge that samples done.
+// Prints "codesign.NAME NUMBER" lines, the last of them codesign.end: each token with the cycle that gave it, cycles,
+// the chip's counters by their register, writes and mismatches of each port. Cycles run from the clock edge that samples
+// start to the edge that samples done.
 
 module tb;
 
-  localparam int PortBits     = chip_pkg::PortBytes * 8;
-  localparam int WordsPerBeat = chip_pkg::PortBytes / 4;
+  localparam int Channels = chip_pkg::Channels;
+  localparam int DataBits = chip_pkg::PortBytes * 8;
 
-  int memory_beats;
-  int microcode_words;
-  int region_count;
-  int latency;
-  int bytes_per_cycle;
   int max_cycles;
   int stall_seed;
 
@@ -34,131 +28,126 @@ module tb;
   initial clk = 1'b0;
   always #1 clk = ~clk;
 
-  logic                                      start;
-  logic                                      done;
-  logic                                      microcode_write;
-  logic [chip_pkg::MicrocodeAddressBits-1:0] microcode_address;
-  logic [chip_pkg::InstructionBits-1:0]      microcode_data;
-  logic                                      request_valid;
-  logic                                      request_ready;
-  logic [chip_pkg::MemoryAddressBits-1:0]    request_address;
-  logic [chip_pkg::BeatsBits-1:0]            request_beats;
-  logic                                      request_write;
-  logic                                      read_valid;
-  logic                                      read_ready;
-  logic [PortBits-1:0]                       read_data;
-  logic                                      write_valid;
-  logic                                      write_ready;
-  logic [PortBits-1:0]                       write_data;
+  logic        start;  // in cycle 0
+  logic        host_write;
+  logic [15:0] host_address;
+  logic [31:0] host_data;
+  logic [31:0] host_answer;
+  logic        done;
+  logic        token_valid;
+  logic [31:0] token;
+
+  logic [Channels-1:0]                              arvalid;
+  logic [Channels-1:0]                              arready;
+  logic [Channels*chip_pkg::ChannelAddressBits-1:0] araddr;
+  logic [Channels*8-1:0]                            arlen;
+  logic [Channels*3-1:0]                            arsize;
+  logic [Channels*2-1:0]                            arburst;
+  logic [Channels-1:0]                              rvalid;
+  logic [Channels-1:0]                              rready;
+  logic [DataBits-1:0]                              rdata;
+  logic [Channels-1:0]                              rlast;
+  logic [Channels*2-1:0]                            rresp;
 
   chip u_chip (
-    .clk_i                   (clk),
-    .rst_ni                  (rst_n),
-    .start_i                 (start),
-    .done_o                  (done),
-    .microcode_write_i       (microcode_write),
-    .microcode_address_i     (microcode_address),
-    .microcode_data_i        (microcode_data),
-    .memory_request_valid_o  (request_valid),
-    .memory_request_ready_i  (request_ready),
-    .memory_request_address_o(request_address),
-    .memory_request_beats_o  (request_beats),
-    .memory_request_write_o  (request_write),
-    .memory_read_valid_i     (read_valid),
-    .memory_read_ready_o     (read_ready),
-    .memory_read_data_i      (read_data),
-    .memory_write_valid_o    (write_valid),
-    .memory_write_ready_i    (write_ready),
-    .memory_write_data_o     (write_data)
+    .clk_i         (clk),
+    .rst_ni        (rst_n),
+    .host_write_i  (host_write),
+    .host_address_i(host_address),
+    .host_data_i   (host_data),
+    .host_data_o   (host_answer),
+    .done_o        (done),
+    .token_valid_o (token_valid),
+    .token_o       (token),
+    .axi_arvalid_o (arvalid),
+    .axi_arready_i (arready),
+    .axi_araddr_o  (araddr),
+    .axi_arlen_o   (arlen),
+    .axi_arsize_o  (arsize),
+    .axi_arburst_o (arburst),
+    .axi_rvalid_i  (rvalid),
+    .axi_rready_o  (rready),
+    .axi_rdata_i   (rdata),
+    .axi_rlast_i   (rlast),
+    .axi_rresp_i   (rresp)
   );
+
 
   memory_model #(
     .Beats      (testbench_pkg::MemoryBeats),
     .PortBytes  (chip_pkg::PortBytes),
-    .AddressBits(chip_pkg::MemoryAddressBits),
-    .BeatsBits  (chip_pkg::BeatsBits)
+    .Channels   (Channels),
+    .AddressBits(chip_pkg::ChannelAddressBits)
   ) u_memory (
-    .clk_i            (clk),
-    .rst_ni           (rst_n),
-    .latency_i        (latency),
-    .bytes_per_cycle_i(bytes_per_cycle),
-    .stall_seed_i     (stall_seed),
-    .request_valid_i  (request_valid),
-    .request_ready_o  (request_ready),
-    .request_address_i(request_address),
-    .request_beats_i  (request_beats),
-    .request_write_i  (request_write),
-    .read_valid_o     (read_valid),
-    .read_ready_i     (read_ready),
-    .read_data_o      (read_data),
-    .write_valid_i    (write_valid),
-    .write_ready_o    (write_ready),
-    .write_data_i     (write_data)
+    .clk_i             (clk),
+    .rst_ni            (rst_n),
+    .start_i           (start),
+    .latency_i         (testbench_pkg::Latency),
+    .rate_i            (testbench_pkg::Rate),
+    .refresh_interval_i(testbench_pkg::RefreshInterval),
+    .refresh_cycles_i  (testbench_pkg::RefreshCycles),
+    .stall_seed_i      (stall_seed),
+    .axi_arvalid_i     (arvalid),
+    .axi_arready_o     (arready),
+    .axi_araddr_i      (araddr),
+    .axi_arlen_i       (arlen),
+    .axi_arsize_i      (arsize),
+    .axi_arburst_i     (arburst),
+    .axi_rvalid_o      (rvalid),
+    .axi_rready_i      (rready),
+    .axi_rdata_o       (rdata),
+    .axi_rlast_o       (rlast),
+    .axi_rresp_o       (rresp)
   );
 
-  logic [chip_pkg::InstructionBits-1:0] microcode [testbench_pkg::MicrocodeWords];
-  logic [31:0]                          regions [2*testbench_pkg::RegionCount];
-  logic [31:0]                          expected [testbench_pkg::ExpectedWords];
-  int                                   expected_words;
-  int                                   cycles;
-  int                                   compared;
-  int                                   mismatches;
+  monitors u_monitors (
+    .clk_i(clk)
+  );
+
+  // A register write stands for one cycle. Inputs change on the falling edge, so that no simulator sees them move with
+  // the clock.
+  task automatic write_register(input logic [31:0] address, input logic [31:0] data);
+    host_write   = 1'b1;
+    host_address = address[15:0];
+    host_data    = data;
+    @(negedge clk);
+    host_write = 1'b0;
+  endtask
+
+  logic [31:0] host [2*testbench_pkg::HostWrites];
+  int          cycles;
+  int          file;
+  int          read;
 
   task automatic load_images;
-    $readmemh("memory.hex", u_memory.beats, 0, memory_beats - 1);
-    $readmemh("microcode.hex", microcode, 0, microcode_words - 1);
-    $readmemh("regions.hex", regions, 0, 2 * region_count - 1);
-    expected_words = 0;
-    for (int region = 0; region < region_count; region++) begin
-      expected_words = expected_words + int'(regions[2*region+1]);
+    file = $fopen("memory.bin", "rb");
+    read = $fread(u_memory.beats, file);
+    if (read != testbench_pkg::MemoryBeats * chip_pkg::PortBytes) begin
+      $display("codesign.error memory.bin holds %0d bytes", read);
     end
-    if (expected_words > 0) $readmemh("expected.hex", expected, 0, expected_words - 1);
+    $fclose(file);
+    $readmemh("host.hex", host, 0, 2 * testbench_pkg::HostWrites - 1);
   endtask
 
-  task automatic compare_word(int word);
-    logic [PortBits-1:0] beat;
-    logic [31:0]         got;
-    beat = u_memory.beats[word / WordsPerBeat];
-    got  = beat[(word % WordsPerBeat) * 32 +: 32];
-    if (got !== expected[compared]) begin
-      if (mismatches == 0) begin
-        $display("codesign.first_mismatch %0d got %h expected %h", compared, got, expected[compared]);
-      end
-      mismatches = mismatches + 1;
-    end
-    compared = compared + 1;
-  endtask
+  // Registers of the host port.
+  localparam logic [31:0] Control  = 32'h00;
+  localparam logic [31:0] Status   = 32'h04;
+  localparam logic [31:0] Counters = 32'h20;
 
-  task automatic compare_regions;
-    compared   = 0;
-    mismatches = 0;
-    for (int region = 0; region < region_count; region++) begin
-      for (int word = 0; word < int'(regions[2*region+1]); word++) begin
-        compare_word(int'(regions[2*region]) + word);
-      end
+  task automatic show_counters;
+    for (int i = 0; i < 2 * chip_pkg::Queues; i++) begin
+      host_address = Counters[15:0] + 16'(4 * i);
+      @(negedge clk);
+      $display("codesign.counter %0d %0d", host_address, host_answer);
     end
-  endtask
-
-  task automatic report;
-    if (compared == 0) begin
-      $display("codesign.error there is nothing to compare");
-    end else begin
-      $display("codesign.cycles %0d", cycles);
-      $display("codesign.compared %0d", compared);
-      $display("codesign.mismatches %0d", mismatches);
-      $display("codesign.end");
-    end
+    host_address = Status[15:0];
+    @(negedge clk);
+    if (host_answer[1]) $display("codesign.error the memory answered with an error");
   endtask
 
   string waves;
 
-  // Inputs change on the falling edge, so that no simulator sees them move with the clock.
   initial begin
-    if (!$value$plusargs("memory_beats=%d", memory_beats)) memory_beats = testbench_pkg::MemoryBeats;
-    if (!$value$plusargs("microcode_words=%d", microcode_words)) microcode_words = testbench_pkg::MicrocodeWords;
-    if (!$value$plusargs("region_count=%d", region_count)) region_count = testbench_pkg::RegionCount;
-    if (!$value$plusargs("latency=%d", latency)) latency = testbench_pkg::Latency;
-    if (!$value$plusargs("bytes_per_cycle=%d", bytes_per_cycle)) bytes_per_cycle = testbench_pkg::BytesPerCycle;
     if (!$value$plusargs("max_cycles=%d", max_cycles)) max_cycles = testbench_pkg::MaxCycles;
     if (!$value$plusargs("stall_seed=%d", stall_seed)) stall_seed = 0;
     if ($value$plusargs("waves=%s", waves)) begin
@@ -167,35 +156,34 @@ module tb;
     end
     load_images();
 
-    rst_n             = 1'b1;
-    start             = 1'b0;
-    microcode_write   = 1'b0;
-    microcode_address = '0;
-    microcode_data    = '0;
+    rst_n        = 1'b1;
+    host_write   = 1'b0;
+    host_address = '0;
+    host_data    = '0;
     @(negedge clk);
     rst_n = 1'b0;
     @(negedge clk);
     rst_n = 1'b1;
-    for (int word = 0; word < microcode_words; word++) begin
-      microcode_write   = 1'b1;
-      microcode_address = chip_pkg::MicrocodeAddressBits'(word);
-      microcode_data    = microcode[word];
-      @(negedge clk);
+    for (int i = 0; i < testbench_pkg::HostWrites; i++) begin
+      write_register(host[2*i], host[2*i+1]);
     end
-    microcode_write = 1'b0;
-    start           = 1'b1;
-    @(negedge clk);
+    u_monitors.open();
+    start = 1'b1;
+    write_register(Control, 32'd1);
     start  = 1'b0;
     cycles = 1;
     while (!done && cycles < max_cycles) begin
+      if (token_valid) $display("codesign.token %0d %0d", token, cycles);
       @(negedge clk);
       cycles = cycles + 1;
     end
     if (!done) begin
       $display("codesign.timeout %0d", max_cycles);
     end else begin
-      compare_regions();
-      report();
+      u_monitors.close();
+      show_counters();
+      $display("codesign.cycles %0d", cycles);
+      $display("codesign.end");
     end
     $finish;
   end

@@ -1,209 +1,196 @@
 // RUN: xdsl-opt %s --split-input-file --parsing-diagnostics --verify-diagnostics | filecheck %s
 
-microcode.program @p {
-  microcode.halt
-  microcode.halt
+microcode.program @p (%p, %m) {
+  %x = "test.op"() : () -> index
 }
-// CHECK: {{^}}'microcode.halt' must be the last operation in its parent block
+// CHECK: {{^}}microcode.program holds buffers, contents, instructions and queues, not test.op
 
 // -----
 
-microcode.program @p {
-  %x = microcode.region 0 : memref<4xi8, "weights">
+microcode.program @p (%p) {
 }
-// CHECK: {{^}}microcode.program @p must end with microcode.halt
+// CHECK: {{^}}microcode.program takes two arguments of type index: the prompt length and the tokens to generate
 
 // -----
 
-microcode.program @p {
-  %x = microcode.region 0 : memref<4xi8>
-  microcode.halt
+microcode.program @p (%p, %m) {
+  microcode.sync @load
+  microcode.buffer @b in "vector" at 0 size 1
 }
-// CHECK: {{^}}microcode.region: the type must name its memory, memref<4xi8, "weights">; got memref<4xi8>
+// CHECK: {{^}}microcode.buffer: buffers and contents stand before the instructions
 
 // -----
 
-microcode.program @p {
-  %x = microcode.region -4 : memref<4xi8, "weights">
-  microcode.halt
+microcode.program @p (%p, %m) {
+  microcode.buffer @b in "vector" at 0 size 1
+  microcode.buffer @b in "vector" at 1 size 1
 }
-// CHECK: {{^}}microcode.region: a region has an offset of 0 or more and a static, positive shape
+// CHECK: {{^}}microcode.buffer: the name @b is taken
 
 // -----
 
-microcode.program @p {
-  %x = microcode.region 0 : memref<?xi8, "weights">
-  microcode.halt
+microcode.program @p (%p, %m) {
+  microcode.sync @load
+  microcode.queue @load (%a, %b) {
+  }
 }
-// CHECK: {{^}}microcode.region: a region has an offset of 0 or more and a static, positive shape
+// CHECK: {{^}}microcode.program holds instructions in program order or queues, not both
 
 // -----
 
-microcode.program @p {
-  %x = microcode.region 0 : memref<4xindex, "weights">
-  microcode.halt
+microcode.program @p (%p, %m) {
+  microcode.issue @load {memory = @b}
 }
-// CHECK: {{^}}microcode.region: a region holds i8 or f32, got index
+// CHECK: {{^}}microcode.issue @load: memory: no buffer is called @b
 
 // -----
 
-microcode.program @p {
-  %x = microcode.region 0 holds "bias" of @q rows 0 tokens 0 : memref<4xi8, "memory">
-  microcode.halt
+microcode.program @p (%p, %m) {
+  microcode.buffer @b in "vector" at 0 size 0
 }
-// CHECK: {{^}}microcode.region: holds one of weight, weight_scale, input, input_scale, result; got 'bias'
+// CHECK: {{^}}microcode.buffer @b: an offset is 0 or more and a size 1 or more
 
 // -----
 
-microcode.program @p {
-  %x = "microcode.region"() <{offset = 0 : i64, part = "weight"}> : () -> memref<4xi8, "memory">
-  microcode.halt
+microcode.program @p (%p, %m) {
+  microcode.buffer @b in "vector" at 0 size 9 slots 2
 }
-// CHECK: {{^}}microcode.region: part, linear, first_row and first_token stand together or not at all
+// CHECK: {{^}}microcode.buffer @b: 9 words do not make 2 equal slots
 
 // -----
 
-microcode.program @p {
-  %x = microcode.region 0 : memref<4xi8, "weights">
-  %y = microcode.region 0 : memref<4xi8, "results">
-  microcode.copy %x to %y : memref<4xi8, "weights"> to memref<4xi8, "results">
-  microcode.halt
+microcode.program @p (%p, %m) {
+  "microcode.content"() <{kind = "weights", offset = 0 : i64, rows = 4 : i64}> : () -> ()
 }
-// CHECK: {{^}}microcode.copy: one side is off-chip memory, the other an SRAM
+// CHECK: {{^}}microcode.content: first_row and rows stand together or not at all
 
 // -----
 
-microcode.program @p {
-  %x = microcode.region 0 : memref<4xi8, "memory">
-  %y = microcode.region 0 : memref<4xi8, "memory">
-  microcode.copy %x to %y : memref<4xi8, "memory"> to memref<4xi8, "memory">
-  microcode.halt
+microcode.program @p (%p, %m) {
+  microcode.content "weights" at 0 layers 0 stride 4
 }
-// CHECK: {{^}}microcode.copy: one side is off-chip memory, the other an SRAM
+// CHECK: {{^}}microcode.content: offset, first row and stride are 0 or more, rows and layers 1 or more
 
 // -----
 
-microcode.program @p {
-  %x = microcode.region 0 : memref<4xf32, "memory">
-  %y = microcode.region 0 : memref<4xi8, "weights">
-  microcode.copy %x to %y : memref<4xf32, "memory"> to memref<4xi8, "weights">
-  microcode.halt
+microcode.program @p (%p, %m) {
+  %x = microcode.constant 4294967296
 }
-// CHECK: {{^}}microcode.copy: both sides must have the same size, got 16 and 4 bytes
+// CHECK: {{^}}microcode.constant: a number is 0 or more and less than 2^32, got 4294967296
 
 // -----
 
-microcode.program @p {
-  %x = "test.op"() : () -> memref<4xi8, "weights">
-  microcode.halt
+microcode.program @p (%p, %m) {
+  %x = microcode.compute divide %p, %m
 }
-// CHECK: {{^}}microcode.program holds regions and instructions, not test.op
+// CHECK: {{^}}microcode.compute: a function is one of add, subtract, multiply, shift_right, and, minimum; got 'divide'
 
 // -----
 
-microcode.program @p {
-  %a = microcode.region 0 : memref<2x3x8xi8, "activations">
-  %s = microcode.region 0 : memref<2xf32, "activation_scales">
-  %w = microcode.region 0 : memref<2x3x32xi8, "weights">
-  %c = microcode.region 0 : memref<8xf32, "weight_scales">
-  %r = microcode.region 0 : memref<2x8xf32, "results">
-  microcode.matmul %a scaled %s, %w scaled %c into %r : memref<2x3x8xi8, "activations">, memref<2xf32, "activation_scales">, memref<2x3x32xi8, "weights">, memref<8xf32, "weight_scales">, memref<2x8xf32, "results">
-  microcode.halt
+microcode.program @p (%p, %m) {
+  %x = "microcode.compute"(%p) <{function = "add"}> : (index) -> index
 }
-// CHECK: {{^}}microcode.matmul: weights are [row tiles, slices, lanes, width] and activations [tokens, slices, width], got [2, 3, 32] and [2, 3, 8]
+// CHECK: {{^}}microcode.compute: the second operand is a register or a number, one of the two
 
 // -----
 
-microcode.program @p {
-  %a = microcode.region 0 : memref<2x4x8xi8, "activations">
-  %s = microcode.region 0 : memref<2xf32, "activation_scales">
-  %w = microcode.region 0 : memref<2x3x4x8xi8, "weights">
-  %c = microcode.region 0 : memref<8xf32, "weight_scales">
-  %r = microcode.region 0 : memref<2x8xf32, "results">
-  microcode.matmul %a scaled %s, %w scaled %c into %r : memref<2x4x8xi8, "activations">, memref<2xf32, "activation_scales">, memref<2x3x4x8xi8, "weights">, memref<8xf32, "weight_scales">, memref<2x8xf32, "results">
-  microcode.halt
+microcode.program @p (%p, %m) {
+  "microcode.for"(%p) <{constant = 3 : i64}> ({
+  ^body(%i : index):
+  }) : (index) -> ()
 }
-// CHECK: {{^}}microcode.matmul: activations must have shape [2, 3, 8], got [2, 4, 8]
+// CHECK: {{^}}microcode.for: the count is a register or a number, one of the two
 
 // -----
 
-microcode.program @p {
-  %a = microcode.region 0 : memref<2x3x8xi8, "activations">
-  %s = microcode.region 0 : memref<3xf32, "activation_scales">
-  %w = microcode.region 0 : memref<2x3x4x8xi8, "weights">
-  %c = microcode.region 0 : memref<8xf32, "weight_scales">
-  %r = microcode.region 0 : memref<2x8xf32, "results">
-  microcode.matmul %a scaled %s, %w scaled %c into %r : memref<2x3x8xi8, "activations">, memref<3xf32, "activation_scales">, memref<2x3x4x8xi8, "weights">, memref<8xf32, "weight_scales">, memref<2x8xf32, "results">
-  microcode.halt
+microcode.program @p (%p, %m) {
+  "microcode.for"(%p) ({
+  ^body:
+  }) : (index) -> ()
 }
-// CHECK: {{^}}microcode.matmul: activation_scales must have shape [2], got [3]
+// CHECK: {{^}}microcode.for: the body takes the counter, one argument of type index
 
 // -----
 
-microcode.program @p {
-  %a = microcode.region 0 : memref<2x3x8xi8, "activations">
-  %s = microcode.region 0 : memref<2xf32, "activation_scales">
-  %w = microcode.region 0 : memref<2x3x4x8xi8, "weights">
-  %c = microcode.region 0 : memref<4xf32, "weight_scales">
-  %r = microcode.region 0 : memref<2x8xf32, "results">
-  microcode.matmul %a scaled %s, %w scaled %c into %r : memref<2x3x8xi8, "activations">, memref<2xf32, "activation_scales">, memref<2x3x4x8xi8, "weights">, memref<4xf32, "weight_scales">, memref<2x8xf32, "results">
-  microcode.halt
+microcode.program @p (%p, %m) {
+  microcode.for %i to %p {
+    microcode.buffer @b in "vector" at 0 size 1
+  }
 }
-// CHECK: {{^}}microcode.matmul: weight_scales must have shape [8], got [4]
+// CHECK: {{^}}'microcode.buffer' expects parent op 'microcode.program'
 
 // -----
 
-microcode.program @p {
-  %a = microcode.region 0 : memref<2x3x8xi8, "activations">
-  %s = microcode.region 0 : memref<2xf32, "activation_scales">
-  %w = microcode.region 0 : memref<2x3x4x8xi8, "weights">
-  %c = microcode.region 0 : memref<8xf32, "weight_scales">
-  %r = microcode.region 0 : memref<2x4xf32, "results">
-  microcode.matmul %a scaled %s, %w scaled %c into %r : memref<2x3x8xi8, "activations">, memref<2xf32, "activation_scales">, memref<2x3x4x8xi8, "weights">, memref<8xf32, "weight_scales">, memref<2x4xf32, "results">
-  microcode.halt
+microcode.program @p (%p, %m) {
+  microcode.for %i to %p {
+    %x = "test.op"() : () -> index
+  }
 }
-// CHECK: {{^}}microcode.matmul: outputs must have shape [2, 8], got [2, 4]
+// CHECK: {{^}}microcode.for holds instructions, not test.op
 
 // -----
 
-microcode.program @p {
-  %a = microcode.region 0 : memref<2x3x8xi8, "activations">
-  %s = microcode.region 0 : memref<2xf32, "activation_scales">
-  %w = microcode.region 0 : memref<2x3x4x8xf32, "weights">
-  %c = microcode.region 0 : memref<8xf32, "weight_scales">
-  %r = microcode.region 0 : memref<2x8xf32, "results">
-  microcode.matmul %a scaled %s, %w scaled %c into %r : memref<2x3x8xi8, "activations">, memref<2xf32, "activation_scales">, memref<2x3x4x8xf32, "weights">, memref<8xf32, "weight_scales">, memref<2x8xf32, "results">
-  microcode.halt
+microcode.program @p (%p, %m) {
+  microcode.sync @load wait [@vector, @vector]
 }
-// CHECK: {{^}}microcode.matmul: weights must hold i8, got f32
+// CHECK: {{^}}microcode.sync: a queue is waited for or signalled once
 
 // -----
 
-microcode.program @p {
-  %a = microcode.region 0 : memref<2x3x8xi8, "activations">
-  %s = microcode.region 0 : memref<2xf32, "activation_scales">
-  %w = microcode.region 0 : memref<2x3x4x8xi8, "weights">
-  %c = microcode.region 0 : memref<8xf32, "weight_scales">
-  %r = microcode.region 0 : memref<2x8xi8, "results">
-  microcode.matmul %a scaled %s, %w scaled %c into %r : memref<2x3x8xi8, "activations">, memref<2xf32, "activation_scales">, memref<2x3x4x8xi8, "weights">, memref<8xf32, "weight_scales">, memref<2x8xi8, "results">
-  microcode.halt
+microcode.program @p (%p, %m) {
+  microcode.queue @load (%a, %b) {
+    microcode.sync @vector
+  }
 }
-// CHECK: {{^}}microcode.matmul: outputs must hold f32, got i8
+// CHECK: {{^}}microcode.sync @vector stands in the queue @load
 
 // -----
 
-microcode.program @p {
-  %a = microcode.region 0 : memref<2x3x8xi8, "activations">
-  %s = microcode.region 0 : memref<2xf32, "activation_scales">
-  %w = microcode.region 0 : memref<2x3x4x8xi8, "memory">
-  %c = microcode.region 0 : memref<8xf32, "weight_scales">
-  %r = microcode.region 0 : memref<2x8xf32, "results">
-  microcode.matmul %a scaled %s, %w scaled %c into %r : memref<2x3x8xi8, "activations">, memref<2xf32, "activation_scales">, memref<2x3x4x8xi8, "memory">, memref<8xf32, "weight_scales">, memref<2x8xf32, "results">
-  microcode.halt
+microcode.program @p (%p, %m) {
+  microcode.queue @load (%a, %b) {
+    microcode.issue @load {memory = %p}
+  }
 }
-// CHECK: {{^}}microcode.matmul: weights must lie in an SRAM, not in off-chip memory
+// CHECK: {{^}}Operation using value defined out of its IsolatedFromAbove parent
 
 // -----
 
-microcode.halt
-// CHECK: {{^}}'microcode.halt' expects parent op 'microcode.program'
+microcode.program @p (%p, %m) {
+  microcode.issue @load {memory = 1, memory = 2}
+}
+// CHECK: a field of @load is given twice
+
+// -----
+
+microcode.program @p (%p, %m) {
+  microcode.issue @load {memory = 1 + %p + 2}
+}
+// CHECK: memory: one number, one buffer and one register at most
+
+// -----
+
+microcode.program @p (%p, %m) {
+  "microcode.issue"(%p) <{unit = @load, fields = {memory = 1 : i64}}> : (index) -> ()
+}
+// CHECK: {{^}}microcode.issue: 1 registers for the fields
+
+// -----
+
+microcode.program @p (%p, %m) {
+  "microcode.issue"() <{unit = @load, fields = {memory = "one"}}> : () -> ()
+}
+// CHECK: {{^}}microcode.issue: memory is a number of 0 or more, got "one"
+
+// -----
+
+microcode.program @p (%p, %m) {
+  "microcode.issue"() <{unit = @load, fields = {memory = 1 : i64}, bases = {memory = 3 : i64}}> : () -> ()
+}
+// CHECK: {{^}}microcode.issue: the base of memory names a buffer, got 3 : i64
+
+// -----
+
+microcode.program @p (%p, %m) {
+  "microcode.issue"(%p) <{unit = @load, fields = {memory = 1 : i64}, indexed = ["beats"]}> : (index) -> ()
+}
+// CHECK: {{^}}microcode.issue: no number is given for beats

@@ -1,0 +1,40 @@
+// Copyright the Codesign authors.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// A static RAM that writes chosen bytes of a word: one write port, one synchronous read port. The point where a
+// technology swaps in its own macro.
+//
+// read_data_o holds its value until the next read. Reading an address in the cycle that writes it gives an unstated
+// value: nobody does so.
+
+module sram_byte_write #(
+  parameter  int Depth       = 1024,
+  parameter  int Bytes       = 4,
+  localparam int AddressBits = (Depth > 1) ? $clog2(Depth) : 1
+) (
+  input  logic                   clk_i,
+  input  logic                   write_i,
+  input  logic [AddressBits-1:0] write_address_i,
+  input  logic [Bytes-1:0]       write_bytes_i,
+  input  logic [Bytes*8-1:0]     write_data_i,
+  input  logic                   read_i,
+  input  logic [AddressBits-1:0] read_address_i,
+  output logic [Bytes*8-1:0]     read_data_o
+);
+
+  logic [Bytes*8-1:0] words[Depth];
+
+  always_ff @(posedge clk_i) begin
+    if (write_i) begin
+      for (int i = 0; i < Bytes; i++) begin
+        if (write_bytes_i[i]) begin
+          words[write_address_i][i*8+:8] <= write_data_i[i*8+:8];
+        end
+      end
+    end
+    if (read_i) begin
+      read_data_o <= words[read_address_i];
+    end
+  end
+
+endmodule

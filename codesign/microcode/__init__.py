@@ -1,0 +1,1 @@
+"""Microcode below the IR: instructions over numbered registers, their words, and what they do."""

@@ -1,0 +1,86 @@
+"""What cannot be lowered is refused: by name, with what is needed, what there is, and by how much it is short."""
+
+import pytest
+
+from codesign import api
+from codesign.errors import CodesignError
+
+
+@pytest.fixture(scope="module")
+def message(chip, make_llama, lower):
+    """``message(options, before, chip changes, model changes)``: the refusal."""
+
+    def message(options="", before="", changes=None, **shape) -> str:
+        with pytest.raises(CodesignError) as error:
+            lower(make_llama(**shape).program(), chip.evolve(**(changes or {})), options, before)
+        return str(error.value)
+
+    return message
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ("tokens=0", "lower-to-microcode: tokens=0; the matmul unit of @edge keeps 1 to 4 in flight"),
+        ("tokens=5", "lower-to-microcode: tokens=5; the matmul unit of @edge keeps 1 to 4 in flight"),
+        ("context=65", "context=65; 1 to 64 can be had: the model's are 64, the token memory of @edge holds 64"),
+    ],
+)
+def test_options(message, options, expected) -> None:
+    assert expected in message(options)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        # 2 layers × 2 heads × 64 positions × 8 bytes, keys and values.
+        ({"kv": {"capacity": "4000 B"}}, "@kv needs 4096 bytes and has 3968 (short by 128)"),
+        ({"key_scales": {"capacity": "1008 B"}}, "@key_scales needs 1024 bytes and has 1008 (short by 16)"),
+        ({"vector": {"capacity": "1 KiB"}}, "@vector needs "),
+        ({"constants": {"capacity": "64 B"}}, "@constants needs "),
+        ({"dram": {"capacity": "4 KiB"}}, "off-chip memory needs "),
+        (
+            {"weights": {"capacity": "512 B"}},
+            "2 row tiles of the widest weight do not fit: @weights needs 640 bytes and has 512 (short by 128)",
+        ),
+    ],
+)
+def test_what_does_not_fit(message, changes, expected) -> None:
+    assert expected in message(changes=changes)
+
+
+def test_every_memory_that_is_short_is_told(message) -> None:
+    text = message(changes={"kv": {"capacity": "1 KiB"}, "results": {"capacity": "256 B"}})
+    assert "@kv needs" in text
+    assert "@results needs" in text
+
+
+@pytest.mark.parametrize(
+    ("before", "shape", "expected"),
+    [
+        (
+            "",
+            {"rotary_style": "interleaved"},
+            "transformer.rotary: pairs of style 'interleaved'; the chip rotates 'half'",
+        ),
+        ("", {"activation": "gelu"}, "transformer.gate: gelu has no microcode; silu has"),
+        ("", {"head_size": 12}, "half of a head of 12 features is no multiple of the vector unit's 4 lanes"),
+        ("block-attention{keys=12}", {}, "blocks of 12 keys; the chip takes a multiple of its 8 lanes"),
+    ],
+)
+def test_operations(message, before, shape, expected) -> None:
+    assert expected in message(before=before, **shape)
+
+
+def test_floats(chip, make_llama) -> None:
+    with pytest.raises(CodesignError, match=r"the weight of @layers.query stores <float32>.*run quantize"):
+        api.compile(make_llama().program(), chip, "lower-to-microcode")
+    with pytest.raises(CodesignError, match=r"the weight of @layers.query stores <int4"):
+        api.compile(make_llama().program(), chip, "quantize{weights=int4 activations=int8},lower-to-microcode")
+    with pytest.raises(CodesignError, match=r"the input of @layers.query stores <float32>"):
+        api.compile(make_llama().program(), chip, "quantize{weights=int8},lower-to-microcode")
+
+
+def test_no_chip(make_llama) -> None:
+    with pytest.raises(CodesignError, match="the program names no chip"):
+        api.compile(make_llama().program(), None, "lower-to-microcode")
