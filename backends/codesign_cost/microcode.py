@@ -97,7 +97,7 @@ class _Queue:
     @property
     def offered(self) -> int:
         """The first cycle in which the next event could take its credits: a command stands in the output register, a
-        sync or a halt executes."""
+        sync (which waits for the queue's commands too, if it signals) or a halt executes."""
         executes = self.executed + 1 + self.event.scalars
         match self.event.instruction:
             case Issue():
@@ -174,6 +174,8 @@ def _bound(queue: _Queue, credits: Mapping[tuple[str, str], list[int]]) -> int:
     cycle = queue.offered
     if isinstance(instruction, Halt):
         return cycle
+    if isinstance(instruction, Sync) and instruction.signal:
+        cycle = max(cycle, queue.done[-1] + 1)
     for giver in instruction.wait:
         given = credits[giver, queue.name]
         if not given:

@@ -339,7 +339,9 @@ class _Top:
 
     def vector_space(self) -> None:
         """What the vector queue's units read."""
-        net, bits, word = self.net, self.address_bits, 32 * self.machine.vector
+        net, machine, word = self.net, self.machine, 32 * self.machine.vector
+        words = {role: machine.srams[role].nbytes // (4 * machine.vector) for role in VECTOR_SPACE}
+        bits = {role: max(1, (count - 1).bit_length()) for role, count in words.items()}
         readers = ("vector_a", "quantizer", "argmax", "vector_b")
         memories = {
             "vector_a": "vector",
@@ -354,9 +356,9 @@ class _Top:
             "vector_space",
             "u_vector_space",
             {
-                "Lanes": self.machine.vector,
+                "Lanes": machine.vector,
                 **{f"{names[role]}Bits": bits[role] for role in VECTOR_SPACE},
-                "SpaceBits": self.machine.vector_space_bits,
+                "SpaceBits": machine.vector_space_bits,
             },
             {
                 "clk_i": self.clock,

@@ -108,7 +108,7 @@ def execute(queue, instruction, was_offered, lacking, unfinished, credits, given
                 queue.offered = (Issue(instruction.unit, command, {}, instruction.wait, instruction.signal), 0)
                 queue.at += 1
         case Sync(wait, signal):
-            if not was_offered and not lacking:
+            if not was_offered and not lacking and not (signal and unfinished):
                 for giver in wait:
                     credits[giver, queue.name] -= 1
                 given += [(queue.name, taker) for taker in signal]

@@ -6,8 +6,9 @@
 // One instruction executes a cycle, the first in the cycle after start_i, which comes while none runs. An issue moves
 // its command, registers added to its indexed fields, to the output register; there it waits until its unit is ready,
 // one of the places for unfinished commands is free (all of them, if Exclusive) and every credit is there. A sync
-// executes once the output register is empty and its credits are there, a halt once besides no command is unfinished.
-// Units end their commands in order, with a pulse of done_i each.
+// executes once the output register is empty and its credits are there; a halt, and a sync that signals, besides once
+// no command is unfinished, so that signals keep the order of the program. Units end their commands in order, with a
+// pulse of done_i each.
 //
 // Layout describes the commands: Fields entries of 32 bits for unit 0, then for unit 1 and so on; in hexadecimal an
 // entry is NNNWWPPP. The field is the command's bits PPP on, WW of them (0: no field); payload bits NNN on name the
@@ -116,7 +117,7 @@ module sequencer
 
   assign execute = running_q & (is_compute | is_branch | is_token |
                                 (is_issue & (~offered_q | accept)) |
-                                (is_sync & ~offered_q & credits) |
+                                (is_sync & ~offered_q & credits & (~unfinished | (signals == '0))) |
                                 (is_halt & ~offered_q & ~unfinished));
 
   // While a command is offered, nothing else takes credits.

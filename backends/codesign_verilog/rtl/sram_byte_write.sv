@@ -24,6 +24,15 @@ module sram_byte_write #(
 
   logic [Bytes*8-1:0] words[Depth];
 
+`ifndef SYNTHESIS
+  // A memory powers up with unknown values. None decides anything, but to a simulator zero times unknown is unknown.
+  initial begin
+    for (int i = 0; i < Depth; i++) begin
+      words[i] = '0;
+    end
+  end
+`endif
+
   always_ff @(posedge clk_i) begin
     if (write_i) begin
       for (int i = 0; i < Bytes; i++) begin
