@@ -36,8 +36,8 @@ def kv_cache_type(program: Program) -> transformer.KVCacheType | None:
     return next((type for type in types if isinstance(type, transformer.KVCacheType)), None)
 
 
-def read_demand(program: Program, *, batch: int, tokens: int, past: Array) -> Demand:
-    """The demand of one step: `batch` sequences, `tokens` new tokens each, after `past` tokens (one value a point).
+def read_demand(program: Program, *, batch: int, tokens: Array, past: Array) -> Demand:
+    """The demand of steps: `batch` sequences, `tokens` new tokens each, after `past` tokens (one value a point).
 
     Raises
     ------
@@ -46,7 +46,7 @@ def read_demand(program: Program, *, batch: int, tokens: int, past: Array) -> De
     """
     reader = _Reader(program.module, batch, tokens, past)
     reader.step(program.step)
-    return Demand(tuple(reader.items), batch, tokens)
+    return Demand.of(reader.items)
 
 
 def unknown_operations(program: Program) -> Iterator[str]:
@@ -72,11 +72,11 @@ class _Tensor:
 class _Reader:
     """Walks the step, carrying what is known of each value, and notes the work of each operation."""
 
-    def __init__(self, module: ModuleOp, batch: int, tokens: int, past: Array):
+    def __init__(self, module: ModuleOp, batch: int, tokens: Array, past: Array):
         self.functions = {op.sym_name.data: op for op in module.ops if isinstance(op, func.FuncOp)}
         self.batch = batch
         self.past = past
-        self.tokens = np.full_like(past, tokens)
+        self.tokens = tokens
         self.items: list[Item] = []
         self.repeat: Array = np.ones_like(past)
         self.iterations: Array = np.ones_like(past)
@@ -110,6 +110,10 @@ class _Reader:
     def read_repeat(self, op: Operation) -> None:
         assert isinstance(op, transformer.RepeatOp)
         block = self.functions[op.layer.string_value()].body.block
+        streams = [operand for operand in op.operands if operand in self.tensors]
+        if streams:  # what a stage of a pipeline hands to the next
+            elements = self.batch * self._tensor(streams[0]).tokens * _features(streams[0])
+            self.items.append(Collective("send", self.repeat, elements, "send"))
         _, *arguments = block.args
         for argument, operand in zip(arguments, op.operands, strict=True):
             self._copy(operand, argument)
