@@ -3,9 +3,9 @@
 python benchmarks/calibrate.py            fits and prints the errors
 python benchmarks/calibrate.py --write    writes data/calibrations of the cost model as well
 
-Only rows marked `fit` are fitted; the error on those marked `test` is printed beside. Families with operator data fit the
-time law of GPUs to it. The others have one parameter, the wait after a product, which one end-to-end row decides; and so
-has energy, which the power of one model on one chip decides. The fit of operators is deterministic: damped
+Only rows marked `fit` are fitted; the error on those marked `test` is printed beside. Families with operator data fit
+the time law of GPUs to it. The others have one parameter, the wait after a product, which one end-to-end row decides;
+and so has energy, which the power of one model on one chip decides. The fit of operators is deterministic: damped
 Gauss-Newton steps on the logarithm of predicted over measured time, rows weighted by the inverse of their residual, so
 that the mean absolute error is made small and no row pulls hard.
 """
@@ -40,29 +40,33 @@ FAMILIES = {
 }
 STAGES = {
     "groq-tsp": ("groq-lpu", "Llama-2-70B on 576 chips, 300 tokens a second for one user (Groq, 2024-02)"),
-    "cerebras-wse": ("wse-3", "Llama-3.1-8B on one wafer, 1,837 tokens a second for one user (Artificial Analysis, 2024-09)"),
+    "cerebras-wse": (
+        "wse-3",
+        "Llama-3.1-8B on one wafer, 1,837 tokens a second for one user (Artificial Analysis, 2024-09)",
+    ),
 }
 SHARED = ("prefill_softmax", "decode_narrow_block")
 """Taken from the family before: the rows of the A100, of one head size and one cache format, cannot tell them."""
 
-GROUPS: Mapping[str, tuple[tuple[str, ...], Mapping[str, float]]] = {
-    "product": (("product",), {
-        "launch": 4e-6, "narrow_launch": 8e-6, "narrow_rate": 0.9, "fill": 60.0, "tile_loss": 20.0, "memory_efficiency": 0.8,
-    }),
-    "decode": (("decode",), {
-        "decode_launch": 8e-6, "decode_split": 5e-6, "decode_block": 1.5e-6, "decode_shared_block": 5e-6, "decode_narrow_block": 1e-6,
-               "decode_compute_efficiency": 0.05, "decode_memory_efficiency": 0.8,
-    }),
-    "prefill": (("prefill",), {
-        "prefill_launch": 8e-6, "prefill_floor": 300.0, "prefill_softmax": 6.0,
-        "prefill_compute_efficiency": 0.5, "prefill_memory_efficiency": 0.4,
-    }),
-    "collective": (("all_reduce",), {
-        "collective_launch": 3e-6, "collective_step": 1e-6, "scatter_launch": 2e-5,
-        "link_efficiency": 0.6, "direct_efficiency": 0.6,
-    }),
+GROUPS: Mapping[str, Mapping[str, float]] = {
+    "product": {
+        "launch": 4e-6, "narrow_launch": 8e-6, "narrow_rate": 0.9, "fill": 60.0, "tile_loss": 20.0,
+        "memory_efficiency": 0.8,
+    },
+    "decode": {
+        "decode_launch": 8e-6, "decode_split": 5e-6, "decode_block": 1.5e-6, "decode_shared_block": 5e-6,
+        "decode_narrow_block": 1e-6, "decode_compute_efficiency": 0.05, "decode_memory_efficiency": 0.8,
+    },
+    "prefill": {
+        "prefill_launch": 8e-6, "prefill_floor": 300.0, "prefill_softmax": 6.0, "prefill_compute_efficiency": 0.5,
+        "prefill_memory_efficiency": 0.4,
+    },
+    "all_reduce": {
+        "collective_launch": 3e-6, "collective_step": 1e-6, "scatter_launch": 2e-5, "link_efficiency": 0.6,
+        "direct_efficiency": 0.6,
+    },
 }  # fmt: skip
-"""What is fitted together: the kinds of operator, and the coefficients with where the search starts."""
+"""By kind of operator the coefficients that it decides, with where the search starts."""
 
 
 def predicted(design: Design, rows: list[Measured], values: Mapping[str, float]) -> np.ndarray:
@@ -96,25 +100,26 @@ def fitted(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--write", action="store_true")
-    arguments = parser.parse_args()
+    write = parser.parse_args().write
+    for family, text in fits().items():
+        if write:
+            CALIBRATIONS.mkdir(exist_ok=True)
+            (CALIBRATIONS / f"{family}.mlir").write_text(text, encoding="utf-8")
+
+
+def fits() -> dict[str, str]:
+    """The file of each family.
+
+    Power is fitted with the committed time laws: after a change of theirs, run twice.
+    """
     texts = fit_operators()
     for family, (chip, fitted_on) in STAGES.items():
         texts[family] = calibration("stages", STATIC_PIPELINE.name, {"stage": fit_stage(chip)}, fitted_on, 0.0)
-    if arguments.write:
-        write(texts)
     switching, residual = fit_power()
-    what = "Llama-3.1-8B in bfloat16 on one H100 SXM under vLLM 0.11, 8 to 691 requests at once (ML.ENERGY leaderboard, 2025-12)"
+    what = "Llama-3.1-8B in bfloat16 on one H100 SXM under vLLM 0.11, 8 to 691 requests at once (ML.ENERGY, 2025-12)"
     for family in FAMILIES:
         texts[family] += calibration("power", ENERGY, {"switching": switching}, what, residual)
-    if arguments.write:
-        write(texts)
-
-
-def write(texts: Mapping[str, str]) -> None:
-    """Write each family's file."""
-    CALIBRATIONS.mkdir(exist_ok=True)
-    for family, text in texts.items():
-        (CALIBRATIONS / f"{family}.mlir").write_text(f"// Written by benchmarks/calibrate.py.\n{text}", encoding="utf-8")
+    return {family: f"// Written by benchmarks/calibrate.py.\n{text}" for family, text in texts.items()}
 
 
 def fit_operators() -> dict[str, str]:
@@ -123,32 +128,40 @@ def fit_operators() -> dict[str, str]:
     shared: dict[str, float] = {}
     for family, (chip, what) in FAMILIES.items():
         design = read_chip(LIBRARY[chip]).design
-        operators = [row for row in read_operators() if row.chip == chip]
         values = {name: coefficient.ideal for name, coefficient in TILED_DISPATCH.coefficients.items()} | shared
         errors: list[float] = []
         counts: list[str] = []
-        for group, (kinds, searched) in GROUPS.items():
+        for kind, searched in GROUPS.items():
             start = {name: value for name, value in searched.items() if name not in shared}
-            rows = [row for row in operators if row.kind in kinds]
+            rows = [row for row in read_operators() if (row.chip, row.kind) == (chip, kind)]
             for_fit, for_test = ([row for row in rows if row.split == split] for split in ("fit", "test"))
-            measured = np.log([row.seconds for row in Measured.ordered(for_fit)])
-
-            def residual(x: np.ndarray, names=tuple(start), rows=for_fit, measured=measured, values=values) -> np.ndarray:
-                return np.log(predicted(design, rows, values | dict(zip(names, x, strict=True)))) - measured
-
-            # No unit does better than its peak.
-            limit = np.array([1.0 if name.endswith(("efficiency", "rate")) else np.inf for name in start])
-            found = fitted(residual, np.array(list(start.values())), limit)
-            values |= {name: float(f"{value:.4g}") for name, value in zip(start, found, strict=True)}
+            values |= fit_kind(design, for_fit, values, start)
             own, test = (relative_errors(design, part, values) for part in (for_fit, for_test))
             errors += own.tolist()
-            counts.append(f"{len(for_fit)} of {group}")
-            print(f"{family:14} {group:11} fit {np.abs(own).mean():6.1%} of {len(own):4}   test {np.abs(test).mean():6.1%}"
-                  f" signed {test.mean():+6.1%} of {len(test):4}   {({name: values[name] for name in start})}")  # fmt: skip
+            counts.append(f"{len(own)} of {kind}")
+            print(
+                f"{family} {kind}: fit {np.abs(own).mean():.1%} of {len(own)}, test {np.abs(test).mean():.1%} "
+                f"(signed {test.mean():+.1%}) of {len(test)}"
+            )
         shared = {name: values[name] for name in SHARED}
         fitted_on = f"{what} (AIConfigurator, Apache-2.0): {', '.join(counts)}"
         texts[family] = calibration("kernels", TILED_DISPATCH.name, values, fitted_on, float(np.mean(np.abs(errors))))
     return texts
+
+
+def fit_kind(
+    design: Design, rows: list[Measured], values: Mapping[str, float], start: Mapping[str, float]
+) -> dict[str, float]:
+    """The coefficients of `start` that fit `rows`, the others as in `values`."""
+    measured = np.log([row.seconds for row in Measured.ordered(rows)])
+
+    def residual(x: np.ndarray) -> np.ndarray:
+        return np.log(predicted(design, rows, values | dict(zip(start, x, strict=True)))) - measured
+
+    # No unit does better than its peak.
+    limit = np.array([1.0 if name.endswith(("efficiency", "rate")) else np.inf for name in start])
+    found = fitted(residual, np.array(list(start.values())), limit)
+    return {name: float(f"{value:.4g}") for name, value in zip(start, found, strict=True)}
 
 
 def fit_stage(chip: str) -> float:

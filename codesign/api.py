@@ -164,9 +164,11 @@ def run(
     return Generation(tuple(tokens), text, len(prompt_tokens), seconds)
 
 
-def cost(program: Program, workload: Workload | None = None, *, chips: int = 1, model: str | None = None) -> Cost:
-    """Price a request on the chip that the program was compiled for."""
-    return plugins().backend(CostModel, model).cost(program, workload or Workload(), chips=chips)
+def cost(
+    program: Program, workload: Workload | None = None, *, chips: int = 1, stages: int = 1, model: str | None = None
+) -> Cost:
+    """Price a request on the chip that the program was compiled for, or on `chips` of it in `stages` of a pipeline."""
+    return plugins().backend(CostModel, model).cost(program, workload or Workload(), chips=chips, stages=stages)
 
 
 @dataclass(frozen=True)

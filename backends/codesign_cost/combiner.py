@@ -121,8 +121,8 @@ class Request:
 
     @property
     def fill(self) -> Array:
-        """What the prompt and the generation take of the time one part takes, ``[2, 1]``: the last part of a batch waits
-        for those before it."""
+        """What the prompt and the generation take of the time one part takes, ``[2, 1]``: in the prompt the last part
+        waits for those before it."""
         return np.array([[(self.parts + self.stages - 1) / self.stages], [1.0]])
 
     def seconds(self) -> Array:
@@ -140,7 +140,7 @@ class Request:
 
     def by_cause(self) -> dict[str, Array]:
         """Seconds of both phases by what they are spent on."""
-        found = dict.fromkeys(CAUSES, np.zeros((2, 1)))
+        found: dict[str, Array] = {cause: np.zeros((2, 1)) for cause in CAUSES}
         for own in self.spent:
             for cause, seconds in own.by_cause():
                 found[cause] = found[cause] + self.fill * seconds.sum(axis=0)

@@ -6,7 +6,7 @@ the prompt's, the others sample the generation. The last axis has length 1 here;
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -268,12 +268,12 @@ class Demand:
     @property
     def macs(self) -> Array:
         """Multiply-accumulates of the whole step, at each point."""
-        points = max(table.repeat.shape[1] for table in self.tables)
-        total = np.zeros(points)
-        for table in self.tables:
-            if isinstance(table, Products | Attentions):
-                counts = (table.repeat * table.macs).sum(axis=(0, 2))
-                total += counts[np.minimum(np.arange(points), len(counts) - 1)]
+        counted = [table for table in self.tables if isinstance(table, Products | Attentions)]
+        counts = [cast(Array, (table.repeat * table.macs).sum(axis=(0, 2))) for table in counted]
+        points = max(len(count) for count in counts)
+        total = np.zeros(points, dtype=np.float64)
+        for count in counts:
+            total += np.pad(count, (0, points - len(count)), mode="edge")
         return total
 
 
@@ -289,8 +289,11 @@ def _split(items: Sequence[Elementwise]) -> tuple[list[Elementwise], list[Elemen
 
 def _folded(table: T) -> T:
     """The table with two points only, where all after the first are alike."""
-    arrays = {field.name: getattr(table, field.name) for field in fields(table)}
-    wide = {name: array for name, array in arrays.items() if isinstance(array, np.ndarray) and array.shape[1] > 2}
+    wide: dict[str, Array] = {}
+    for field in fields(table):
+        value = getattr(table, field.name)
+        if isinstance(value, np.ndarray) and cast(Array, value).shape[1] > 2:
+            wide[field.name] = cast(Array, value)
     if any((array[:, 2:] != array[:, 1:2]).any() for array in wide.values()):
         return table
     return replace(table, **{name: array[:, :2] for name, array in wide.items()})

@@ -26,7 +26,10 @@ _SRAM_SIZES = {"8KiB": 2**13, "32KiB": 2**15, "1MiB": 2**20}
 
 @cache
 def mac_picojoules(number: NumberFormat) -> float:
-    """Picojoules at 7 nm of a multiply-accumulate: a multiplier grows with the square of its significand, sums are 32 bits wide."""
+    """Picojoules of a multiply-accumulate at 7 nm.
+
+    A multiplier grows with the square of its significand; sums are 32 bits wide.
+    """
     if number.kind == "float":
         if number.bits > 16:
             multiply = constant("float_multiply_32")

@@ -82,9 +82,9 @@ def check(program: Program, machine: Machine, workload: Workload) -> Fit:
     if more is not None:
         tries.insert(0, f"--chips {more}")
     raise DoesNotFitError(
-        f"{program.name} does not fit on {machine.chips} of @{machine.design.name}: "
-        f"weights of {size(fit.weights)} and a KV cache of {size(fit.cache)} need {size(fit.needed)} of {level(machine)}; "
-        f"available {size(available)}, short by {size(fit.needed - available)}. Try {', '.join(tries[:-1])}, or {tries[-1]}.",
+        f"{program.name} does not fit on {machine.chips} of @{machine.design.name}: weights of {size(fit.weights)} and "
+        f"a KV cache of {size(fit.cache)} need {size(fit.needed)} of {level(machine)}; available {size(available)}, "
+        f"short by {size(fit.needed - available)}. Try {', '.join(tries[:-1])}, or {tries[-1]}.",
         needed=fit.needed,
         available=available,
     )

@@ -3,7 +3,7 @@
 Every figure is a number, or an array with a value for each of many designs of one structure (see `variants`).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property, reduce
 from typing import TypeVar
@@ -196,7 +196,7 @@ class Machine:
         vector units in float32.
         """
         matmul = self.matmul
-        return _product_format(matmul.formats, matmul.rates, weight, integer)
+        return _product_format(matmul.formats, tuple(matmul.rates.items()), weight, integer)
 
     def product_formats(self, weights: Sequence[Encoding], integer: Sequence[bool]) -> tuple[str, ...]:
         """:meth:`product_format` of each of several products."""
@@ -220,7 +220,9 @@ def largest(values: Iterable[Figure]) -> Figure:
 
 
 @cache
-def _product_format(formats: tuple[str, ...], rates: Mapping[str, float], weight: Encoding, integer: bool) -> str:
+def _product_format(
+    formats: tuple[str, ...], rates: tuple[tuple[str, float], ...], weight: Encoding, integer: bool
+) -> str:
     element = weight.element
     if str(weight) in ENCODINGS and str(weight) in formats:
         return str(weight)
@@ -230,7 +232,7 @@ def _product_format(formats: tuple[str, ...], rates: Mapping[str, float], weight
     candidates = [f for f in candidates if _holds(f, element) and (f.kind == "int") == integer]
     if not integer:
         candidates = [f for f in candidates if f.bits >= 16]
-    fastest = max(candidates, key=lambda f: rates.get(f.name, 1.0), default=None)
+    fastest = max(candidates, key=lambda f: dict(rates).get(f.name, 1.0), default=None)
     return fastest.name if fastest else VECTOR_FORMAT
 
 

@@ -1,7 +1,7 @@
 """Published measurements of models on chips, and what the model predicts for each."""
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import as_file, files
@@ -48,9 +48,9 @@ class Measurement:
         Raises
         ------
         CostError
-            When it does not fit, or the metric is none the model predicts.
+            When it does not fit.
         """
-        return metric(self.price(), self.metric)
+        return METRICS[self.metric](self.price())
 
     def price(self) -> CostResult:
         """The price of what was measured."""
@@ -65,31 +65,26 @@ class Measurement:
         return price(program, chip, workload, chips=chips)
 
 
-def metric(result: CostResult, name: str) -> float:
-    """A metric of the measurements, from a price."""
-    decode = result.latency_s - result.ttft_s
-    match name:
-        case "ttft":
-            return result.ttft_s
-        case "tpot" if result.tpot_s is not None:
-            return result.tpot_s
-        case "tpot_under_load" if result.output > 1:
-            # Other users' prompts are worked on between one user's tokens.
-            return (result.latency_s - result.ttft_s / result.batch) / (result.output - 1)
-        case "tokens_per_second":
-            return result.tokens_per_second
-        case "tokens_per_second_per_user":
-            return result.tokens_per_second_per_user
-        case "decode_tokens_per_second" if decode:
-            return result.batch * (result.output - 1) / decode
-        case "prompt_tokens_per_second":
-            return result.batch * result.input / result.ttft_s
-        case "power":
-            return result.power_w
-        case "energy_per_token":
-            return result.energy_per_token_j
-        case _:
-            raise CostError(f"the model predicts no '{name}' of {result.output} tokens")
+def _decode_rate(result: CostResult) -> float:
+    return result.batch * (result.output - 1) / (result.latency_s - result.ttft_s)
+
+
+def _tpot_under_load(result: CostResult) -> float:
+    """Other users' prompts are worked on between one user's tokens."""
+    return (result.latency_s - result.ttft_s / result.batch) / (result.output - 1)
+
+
+METRICS: Mapping[str, Callable[[CostResult], float]] = {
+    "ttft": lambda result: result.ttft_s,
+    "tpot": lambda result: result.tpot_s or 0.0,
+    "tpot_under_load": _tpot_under_load,
+    "tokens_per_second": lambda result: result.tokens_per_second,
+    "decode_tokens_per_second": _decode_rate,
+    "prompt_tokens_per_second": lambda result: result.batch * result.input / result.ttft_s,
+    "power": lambda result: result.power_w,
+    "energy_per_token": lambda result: result.energy_per_token_j,
+}
+"""The metrics of the measurements, each read from a price."""
 
 
 @cache

@@ -51,9 +51,7 @@ class Measured:
         stored, _, weight_only = self.format.partition(":")
         integer = stored.startswith("int") and not weight_only
         input = Encoding(number_format(stored), plain("float32")) if integer else plain("float32")
-        return Product(
-            self.kind, _ONE, rows * _ONE, columns, reduction, plain(stored), input, integer, "columns", True
-        )
+        return Product(self.kind, _ONE, rows * _ONE, columns, reduction, plain(stored), input, integer, "columns", True)
 
     @staticmethod
     def ordered(rows: Sequence["Measured"]) -> list["Measured"]:

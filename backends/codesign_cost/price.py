@@ -22,8 +22,8 @@ from codesign_cost.result import CostResult
 from codesign_cost.variants import Changes, vary
 from codesign_dialects.chip import Link, System, SystemOp
 
-_CHUNK = 512
-"""Designs priced together: as many as leave intermediate arrays in the processor's cache."""
+_CHUNK = 4096
+"""Designs priced together: enough to hide what a call costs, few enough for the processor's cache."""
 
 
 def price(program: Program, chip: Chip, workload: Workload, *, chips: int = 1, stages: int = 1) -> CostResult:

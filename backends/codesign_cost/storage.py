@@ -32,13 +32,17 @@ def stored_as(program: Program, weights: Encoding, cache: Encoding) -> Program:
             Rewriter.replace_value_with_new_type(get.result, with_encoding(get.result.type, weights))
     for value in _values(module):
         if isinstance(value.type, KVCacheType):
-            type = KVCacheType(*list(value.type.parameters)[:5], EncodingAttr(cache), value.type.layout)
-            Rewriter.replace_value_with_new_type(value, type)
+            Rewriter.replace_value_with_new_type(value, _stored(value.type, cache))
     for op in module.walk():
         if isinstance(op, FuncOp):
             op.update_function_type()
     module.verify()
     return Program(module)
+
+
+def _stored(cache: KVCacheType, encoding: Encoding) -> KVCacheType:
+    parameters = [EncodingAttr(encoding) if own == cache.encoding else own for own in cache.parameters]
+    return KVCacheType.new(parameters)
 
 
 def _values(module: ModuleOp) -> list[SSAValue]:

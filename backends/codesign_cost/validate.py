@@ -7,6 +7,8 @@ import typer
 from codesign.cli.options import Json
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from codesign_cost.scoreboard import Score
 
 
@@ -38,7 +40,7 @@ def validate(
                 )
 
 
-def _table(scores: "tuple[Score, ...]") -> object:
+def _table(scores: "tuple[Score, ...]") -> "Table":
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 

@@ -117,8 +117,8 @@ class Cost(Protocol):
 class CostModel(Backend, Protocol):
     """A backend that prices a program on the chip its module names."""
 
-    def cost(self, program: Program, workload: Workload, *, chips: int = 1) -> Cost:
-        """The price of one request."""
+    def cost(self, program: Program, workload: Workload, *, chips: int = 1, stages: int = 1) -> Cost:
+        """The price of one request on `chips` of the chip together, in `stages` of a pipeline."""
         ...
 
 

@@ -10,7 +10,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from functools import lru_cache
 
 _DECIMAL_PREFIXES = {
     "": 0, "f": -15, "p": -12, "n": -9, "u": -6, "µ": -6, "m": -3, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18,
@@ -107,14 +106,9 @@ def parse_quantity(text: object, dimension: Dimension) -> Quantity:
     >>> str(parse_quantity("0.9GHz", FREQUENCY))
     '900 MHz'
     """
-    if not isinstance(text, str):
-        raise QuantityError(f'{text!r} has no unit; a {dimension} is written like "{dimension.example}"')
-    return _parse(text, dimension)
-
-
-@lru_cache(maxsize=4096)
-def _parse(text: str, dimension: Dimension) -> Quantity:
     wanted = f'a {dimension} is written like "{dimension.example}"'
+    if not isinstance(text, str):
+        raise QuantityError(f"{text!r} has no unit; {wanted}")
     match = _TEXT.fullmatch(text)
     if match is None:
         raise QuantityError(f"{text!r} is not a number and a unit; {wanted}")

@@ -2,8 +2,8 @@
 
 from codesign_cost.errors import CostError
 from codesign_cost.laws.law import Coefficient, Law, Usage
-from codesign_cost.laws.streamed import STREAMED
 from codesign_cost.laws.static_pipeline import STATIC_PIPELINE
+from codesign_cost.laws.streamed import STREAMED
 from codesign_cost.laws.tiled_dispatch import TILED_DISPATCH
 from codesign_cost.machine import Machine
 

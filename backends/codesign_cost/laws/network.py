@@ -41,7 +41,9 @@ def exchange(table: Collectives, machine: Machine, values: Values, width: float)
     step = values["collective_step"] + (link.latency or 0.0)
     bandwidth = link.bandwidth * link.count
     if link.topology == "point_to_point" and machine.chips > 2:
-        raise CostError(f"@{link.name} joins 2 chips point to point; {machine.chips} chips cannot reach each other by it")
+        raise CostError(
+            f"@{link.name} joins 2 chips point to point; {machine.chips} chips cannot reach each other by it"
+        )
     steps = steps_of(link.topology, chips)
     twice = 1 + table.of_kind("all_reduce")  # scatter and reduce, then gather; a gather alone is one of them
     # Every chip reduces its part and hands it on: few bytes, many steps.
@@ -62,9 +64,7 @@ def exchange(table: Collectives, machine: Machine, values: Values, width: float)
     sent_seconds = sends * (values["collective_launch"] + step) + sent / (bandwidth * values["link_efficiency"])
     total = shared_seconds + sent_seconds
     network = np.minimum(total, launched * moved / bandwidth + sent / bandwidth)
-    return Usage(
-        seconds=total, network=network, latency=total - network, link_bytes=launched * moved + sent
-    )
+    return Usage(seconds=total, network=network, latency=total - network, link_bytes=launched * moved + sent)
 
 
 def steps_of(topology: str, chips: int) -> int:
@@ -81,5 +81,3 @@ def steps_of(topology: str, chips: int) -> int:
             return side - 1 + ceil(chips / side) - 1
         case _:  # recursive halving and doubling
             return ceil(log2(chips))
-
-

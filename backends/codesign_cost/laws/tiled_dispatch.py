@@ -42,8 +42,21 @@ def tiled_seconds(
     tiles = np.ceil(rows / _TILE_ROWS) * np.ceil(columns / _TILE_COLUMNS) * _SPLITS
     losses = 1 + values["tile_loss"] * (1 / _TILE_ROWS + 1 / _TILE_COLUMNS)
     macs = _TILE_ROWS * _TILE_COLUMNS * (reduction / _SPLITS + values["fill"]) * losses
+    if np.ndim(machine.cores):
+        tiles, macs = _undominated(tiles, macs + np.zeros_like(tiles))
     waves = np.ceil(tiles / machine.cores)
     return np.min(waves * macs, axis=0) * machine.cores / rate
+
+
+def _undominated(tiles: Array, macs: Array) -> tuple[Array, Array]:
+    """The choices, for each product, that no other beats in both number of tiles and work: many cores or few, the best
+    is among them."""
+    order = np.argsort(macs, axis=0, kind="stable")
+    tiles, macs = np.take_along_axis(tiles, order, 0), np.take_along_axis(macs, order, 0)
+    fewest = np.minimum.accumulate(tiles, axis=0)
+    beaten = np.concatenate([np.zeros_like(tiles[:1], dtype=bool), tiles[1:] >= fewest[:-1]])
+    first = np.argsort(beaten, axis=0, kind="stable")[: int((~beaten).sum(axis=0).max())]
+    return np.take_along_axis(tiles, first, 0), np.take_along_axis(macs, first, 0)
 
 
 def joined(compute: Array, memory: Array) -> Array:

@@ -26,7 +26,7 @@ chip.calibration @kernels {
     link_efficiency = 0.6973,
     direct_efficiency = 0.493
   },
-  fitted_on = "TensorRT-LLM 1.0 operators on A100 SXM (AIConfigurator, Apache-2.0): 797 of product, 384 of decode, 417 of prefill, 50 of collective",
+  fitted_on = "TensorRT-LLM 1.0 operators on A100 SXM (AIConfigurator, Apache-2.0): 797 of product, 384 of decode, 417 of prefill, 50 of all_reduce",
   residual = 0.125
 }
 chip.calibration @power {
@@ -34,6 +34,6 @@ chip.calibration @power {
   values = {
     switching = 4.77
   },
-  fitted_on = "Llama-3.1-8B in bfloat16 on one H100 SXM under vLLM 0.11, 8 to 691 requests at once (ML.ENERGY leaderboard, 2025-12)",
+  fitted_on = "Llama-3.1-8B in bfloat16 on one H100 SXM under vLLM 0.11, 8 to 691 requests at once (ML.ENERGY, 2025-12)",
   residual = 0.053
 }
