@@ -60,25 +60,29 @@ class Points:
 
 @dataclass(frozen=True)
 class Spent:
-    """One table of a request on one chip, every step of both phases summed, ``[operations, 2, designs]``."""
+    """One table of a request on one chip, and the weights that sum its points up to prefill and decode."""
 
     table: Table
     usage: Usage
     weights: Array
 
-    def sum(self, quantity: Array | float) -> Array:
-        """`quantity`, one of a run of each operation, over all runs and steps."""
-        return self.weights @ (quantity * self.table.repeat)
+    def by_operation(self) -> Array:
+        """Seconds of each operation over all runs and steps, ``[operations, 2, designs]``."""
+        return self.weights @ (self.usage.seconds * self.table.repeat)
+
+    def total(self, quantity: Array | float) -> Array:
+        """`quantity`, one of a run of each operation, over all operations, runs and steps, ``[2, designs]``."""
+        return self.weights @ (quantity * self.table.repeat).sum(axis=0)
 
     def by_cause(self) -> Iterator[tuple[str, Array]]:
         """Seconds by what they are spent on."""
         usage = self.usage
         overlapped = usage.seconds - usage.latency - usage.network
         computes = np.asarray(usage.compute) >= usage.memory
-        yield "compute", self.sum(np.where(computes, overlapped, 0))
-        yield "memory", self.sum(np.where(computes, 0, overlapped))
-        yield "latency", self.sum(usage.latency)
-        yield "network", self.sum(usage.network)
+        yield "compute", np.where(computes, overlapped, 0)
+        yield "memory", np.where(computes, 0, overlapped)
+        yield "latency", np.asarray(usage.latency)
+        yield "network", np.asarray(usage.network)
 
 
 @dataclass(frozen=True)
@@ -127,14 +131,16 @@ class Request:
 
     def seconds(self) -> Array:
         """Seconds of prefill and decode, ``[2, designs]``."""
-        return self.fill * sum(self._total(own, own.usage.seconds) for own in self.spent)
+        return self.fill * sum(own.total(own.usage.seconds) for own in self.spent)
 
     def joules(self) -> dict[str, Array]:
         """Joules of both phases on all chips by cause, without what idles; ``[2, designs]`` each."""
         found: dict[str, Array] = {}
         for own in self.spent:
             for cause, joules in self.energy.joules(own.usage).items():
-                total = self.parts * self.tensor * self._total(own, joules)
+                if isinstance(joules, float):
+                    continue  # nothing of this kind
+                total = self.parts * self.tensor * own.total(joules)
                 found[cause] = found[cause] + total if cause in found else total
         return found
 
@@ -143,20 +149,17 @@ class Request:
         found: dict[str, Array] = {cause: np.zeros((2, 1)) for cause in CAUSES}
         for own in self.spent:
             for cause, seconds in own.by_cause():
-                found[cause] = found[cause] + self.fill * seconds.sum(axis=0)
+                if seconds.any():
+                    found[cause] = found[cause] + self.fill * own.total(seconds)
         return found
 
     def by_operation(self) -> dict[str, Array]:
         """Seconds of both phases by operation."""
         found: dict[str, Array] = {}
         for own in self.spent:
-            for name, seconds in zip(own.table.names, own.sum(own.usage.seconds), strict=True):
+            for name, seconds in zip(own.table.names, own.by_operation(), strict=True):
                 found[name] = found.get(name, np.zeros((2, 1))) + self.fill * seconds
         return found
-
-    @staticmethod
-    def _total(own: Spent, quantity: Array | float) -> Array:
-        return own.weights @ (quantity * own.table.repeat).sum(axis=0)
 
 
 def idle_joules(machine: Machine, seconds: Array) -> Array:

@@ -5,7 +5,7 @@ the prompt's, the others sample the generation. The last axis has length 1 here;
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import TypeVar, cast
 
 import numpy as np
@@ -289,11 +289,8 @@ def _split(items: Sequence[Elementwise]) -> tuple[list[Elementwise], list[Elemen
 
 def _folded(table: T) -> T:
     """The table with two points only, where all after the first are alike."""
-    wide: dict[str, Array] = {}
-    for field in fields(table):
-        value = getattr(table, field.name)
-        if isinstance(value, np.ndarray) and cast(Array, value).shape[1] > 2:
-            wide[field.name] = cast(Array, value)
+    arrays = {name: cast(Array, value) for name, value in vars(table).items() if isinstance(value, np.ndarray)}
+    wide = {name: array for name, array in arrays.items() if array.shape[1] > 2}
     if any((array[:, 2:] != array[:, 1:2]).any() for array in wide.values()):
         return table
     return replace(table, **{name: array[:, :2] for name, array in wide.items()})

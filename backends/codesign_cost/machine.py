@@ -210,6 +210,8 @@ def element_of(name: str) -> NumberFormat:
 
 def stacked(values: Sequence[Figure]) -> Array:
     """Figures one above the other, ``[values, 1, designs]``."""
+    if all(isinstance(value, int | float) for value in values):
+        return np.array(values, dtype=np.float64)[:, None, None]
     rows = np.broadcast_arrays(*(np.atleast_1d(value) for value in values))
     return np.stack(rows)[:, None, :].astype(np.float64)
 

@@ -153,29 +153,30 @@ class _Reader:
 
     def read_linear(self, op: Operation) -> None:
         assert isinstance(op, transformer.LinearOp)
-        input = self._tensor(op.input)
-        columns, reduction = _shape(op.weight)
-        last = all(isinstance(use.operation, func.ReturnOp) for use in op.result.uses)
+        value, weight, result = op.input, op.weight, op.result
+        input = self._tensor(value)
+        columns, reduction = _shape(weight)
+        last = all(isinstance(use.operation, func.ReturnOp) for use in result.uses)
         self.items.append(
             Product(
-                name="head" if last else _parameter(op.weight),
+                name="head" if last else _parameter(weight),
                 repeat=self.repeat * self.iterations,
                 rows=self.batch * input.tokens,
                 columns=columns,
                 reduction=reduction,
-                weight=encoding_of(op.weight.type),
-                input=encoding_of(op.input.type),
+                weight=encoding_of(weight.type),
+                input=encoding_of(value.type),
                 integer=op.integer,
                 split="rows" if input.sharded else "columns",
-                opens=op.input not in self.opened,
+                opens=value not in self.opened,
             )
         )
-        self.opened.add(op.input)
-        self.tensors[op.result] = _Tensor(input.tokens, sharded=not input.sharded)
+        self.opened.add(value)
+        self.tensors[result] = _Tensor(input.tokens, sharded=not input.sharded)
         if input.sharded:
-            self._note_collective(op.result, "all_reduce")
+            self._note_collective(result, "all_reduce")
         elif last:
-            self._note_collective(op.result, "all_gather")  # whoever picks the next token needs all logits
+            self._note_collective(result, "all_gather")  # whoever picks the next token needs all logits
 
     def read_append(self, op: Operation) -> None:
         assert isinstance(op, transformer.AppendKVOp)
