@@ -69,7 +69,8 @@ def test_every_design_can_compute_and_hold_data(chip: Chip) -> None:
 @pytest.mark.parametrize(
     ("name", "number_format", "published"),
     [("h100", "bfloat16", 989.4e12), ("h100", "fp8_e4m3", 1978.9e12), ("h100", "int8", 1978.9e12),
-     ("groq-lpu", "int8", 750e12), ("groq-lpu", "float16", 188e12), ("a100", "bfloat16", 312e12), ("a100", "int4", 1248e12),
+     ("groq-lpu", "int8", 750e12), ("groq-lpu", "float16", 188e12), ("a100", "bfloat16", 312e12),
+     ("a100", "int4", 1248e12),
      ("h200", "fp8_e4m3", 1978.9e12), ("b200", "bfloat16", 2250e12), ("b200", "fp4_e2m1", 9000e12),
      ("b200-1200w", "fp8_e4m3", 5000e12), ("mi300x", "bfloat16", 1307.4e12), ("mi300x", "fp8_e4m3", 2614.9e12),
      ("tpu-v4i", "bfloat16", 138e12), ("tpu-v4", "bfloat16", 275e12), ("tpu-v5e", "int8", 393e12),

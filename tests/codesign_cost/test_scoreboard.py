@@ -2,6 +2,7 @@
 
 import csv
 import importlib.util
+import json
 import zlib
 from collections.abc import Callable
 from importlib.resources import files
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from codesign.cli import main
 from codesign_cost.calibrations import calibrations_of, families
 from codesign_cost.laws import LAWS
 from codesign_cost.measurements import Measurement, read_measurements
@@ -117,6 +119,17 @@ def test_the_committed_calibrations_are_what_the_fit_gives() -> None:
     for family, text in calibrate.fits().items():
         committed = DATA.joinpath("calibrations", f"{family}.mlir").read_text(encoding="utf-8")
         assert committed == text
+
+
+def test_the_command_writes_one_document(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["validate", "--json", "--source", "groq"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert {score["source"] for score in document["scores"]} == {"GroqCloud"}
+    assert sum(score["count"] for score in document["scores"]) == len(document["points"]) == 7
+    assert main(["validate", "--source", "groq", "--rows"]) == 0
+    shown = capsys.readouterr().out
+    assert "GroqCloud" in shown
+    assert shown.count("measured") == sum(not point["in_range"] for point in document["points"])
 
 
 def test_a_score_sums_up_its_points() -> None:
