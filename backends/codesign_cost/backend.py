@@ -9,6 +9,7 @@ from codesign_cost.errors import CostError
 from codesign_cost.price import price
 from codesign_cost.reader import unknown_operations
 from codesign_cost.result import CostResult
+from codesign_cost.scoreboard import Scoreboard, points
 
 
 class CostBackend:
@@ -35,3 +36,7 @@ class CostBackend:
             raise CostError("the program targets no chip; compile it for one, or name one with --chip")
         # The chip is read where it stands: the module was verified when the program was compiled.
         return price(program, Chip(program.module, program.name), workload, chips=chips, stages=stages)
+
+    def validate(self, *, source: str = "") -> Scoreboard:
+        """Every measurement that is not excluded beside its prediction, of the sources with `source` in their name."""
+        return Scoreboard(tuple(point for point in points() if source.lower() in point.source.lower()))

@@ -1,12 +1,10 @@
-"""Registers the cost model, the exact cycle model of emitted chips, and the command that scores the former."""
+"""Registers the cost model and the exact cycle model of emitted chips."""
 
 from typing import TYPE_CHECKING
 
 from codesign.plugins import hookimpl
 
 if TYPE_CHECKING:
-    from typer import Typer
-
     from codesign.plugins.backend import Backend
 
 
@@ -17,11 +15,3 @@ def register_backends() -> "list[Backend]":
     from codesign_cost.microcode import MicrocodeCycles
 
     return [CostBackend(), MicrocodeCycles()]
-
-
-@hookimpl
-def register_commands(app: "Typer") -> None:
-    """``codesign validate``."""
-    from codesign_cost.validate import validate
-
-    app.command("validate")(validate)

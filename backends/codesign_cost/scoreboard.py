@@ -59,6 +59,26 @@ class Score:
     out_of_range: int
 
 
+@dataclass(frozen=True)
+class Scoreboard:
+    """Measurements beside their predictions, and their scores."""
+
+    points: tuple[Point, ...]
+
+    @property
+    def scores(self) -> tuple[Score, ...]:
+        """The points scored by source, chip, metric and split."""
+        groups: dict[tuple[str, str, str, str], list[Point]] = {}
+        for point in self.points:
+            groups.setdefault((point.source, point.chip, point.metric, point.split), []).append(point)
+        return tuple(_score(*key, own) for key, own in sorted(groups.items()))
+
+    def to_dict(self) -> dict[str, object]:
+        """The JSON document of ``codesign validate``."""
+        rows = [asdict(point) | {"error": point.error, "in_range": point.in_range} for point in self.points]
+        return {"scores": [asdict(score) for score in self.scores], "points": rows}
+
+
 def points() -> tuple[Point, ...]:
     """Every measurement that is not excluded, with what is predicted for it."""
     ends = [
@@ -66,20 +86,6 @@ def points() -> tuple[Point, ...]:
         for row in read_measurements()
     ]
     return (*_operator_points(), *ends)
-
-
-def scores(of: Iterable[Point]) -> tuple[Score, ...]:
-    """The scoreboard of some points."""
-    groups: dict[tuple[str, str, str, str], list[Point]] = {}
-    for point in of:
-        groups.setdefault((point.source, point.chip, point.metric, point.split), []).append(point)
-    return tuple(_score(*key, own) for key, own in sorted(groups.items()))
-
-
-def document(of: Sequence[Point]) -> dict[str, object]:
-    """The JSON document of ``codesign validate``."""
-    rows = [asdict(point) | {"error": point.error, "in_range": point.in_range} for point in of]
-    return {"scores": [asdict(score) for score in scores(of)], "points": rows}
 
 
 def rank_correlation(left: Array, right: Array) -> float:

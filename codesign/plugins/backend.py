@@ -122,6 +122,23 @@ class CostModel(Backend, Protocol):
         ...
 
 
+class Validation(Protocol):
+    """Predictions beside measurements: the keys of ``codesign validate``."""
+
+    def to_dict(self) -> dict[str, object]:
+        """The JSON document."""
+        ...
+
+
+@runtime_checkable
+class Validated(Backend, Protocol):
+    """A cost model that knows how far off it is."""
+
+    def validate(self, *, source: str = "") -> Validation:
+        """Predicted beside measured, of the sources with `source` in their name."""
+        ...
+
+
 @dataclass(frozen=True)
 class Cycles:
     """Exact cycles of a microcode program, and for each unit how many of them it was busy."""

@@ -17,7 +17,7 @@ from codesign.cli import main
 from codesign_cost.calibrations import calibrations_of, families
 from codesign_cost.laws import LAWS
 from codesign_cost.measurements import Measurement, read_measurements
-from codesign_cost.scoreboard import Point, Score, points, rank_correlation, scores
+from codesign_cost.scoreboard import Point, Score, Scoreboard, points, rank_correlation
 
 DATA = files("codesign_cost").joinpath("data")
 
@@ -134,8 +134,8 @@ def test_the_command_writes_one_document(capsys: pytest.CaptureFixture[str]) -> 
 
 def test_a_score_sums_up_its_points() -> None:
     measured, predicted = (10.0, 20.0, 40.0), (10.5, 19.0, 60.0)
-    of = [Point(str(m), "s", "c", "ttft", "test", m, p) for m, p in zip(measured, predicted, strict=True)]
-    (score,) = scores(of)
+    of = tuple(Point(str(m), "s", "c", "ttft", "test", m, p) for m, p in zip(measured, predicted, strict=True))
+    (score,) = Scoreboard(of).scores
     assert score == Score("s", "c", "ttft", "test", 3, pytest.approx(0.2), pytest.approx(0.5 / 3), 1.0, 1)
 
 
