@@ -12,7 +12,6 @@ from xdsl.dialects.hw import HWModuleOp
 
 from codesign.chips import Chip, chip_of
 from codesign.errors import CodesignError
-from codesign.files import write_whole
 from codesign.microcode.encoding import text
 from codesign.microcode.flatten import flatten
 from codesign.plugins import API_VERSION
@@ -124,9 +123,6 @@ class VerilogEmitter:
         work = directory / "build" / simulator
         images = _write_run(work / IMAGES, outcome, directory / IMAGES / MEMORY)
         sources = [directory / line for line in (directory / "filelist.f").read_text().split()]
-        package_file = work / "testbench_pkg.sv"
-        write_whole(package_file, _testbench_package(run, outcome))
-        sources = [package_file if source.name == package_file.name else source for source in sources]
         built = tool.build(sources, "tb", work, waves)
         trace = (work / "waves.vcd").resolve()
         plusargs = {"stall_seed": stall_seed} | ({"waves": str(trace)} if waves else {})
@@ -158,7 +154,7 @@ def _contents(program: Program, chip: Chip, run: Run) -> dict[str, Content]:
     bench["tb/monitors.sv"] = monitors(shape, header(chip, "Compares what crosses the write ports of the chip's units."))
     packages = {
         "tb/chip_pkg.sv": package("chip_pkg", shape.package, f"The widths of chip @{chip.name}'s ports."),
-        "tb/testbench_pkg.sv": _testbench_package(run, outcome),
+        "tb/testbench_pkg.sv": _testbench_package(run),
     }
     sources = sorted([*packages, *rtl, *bench], key=lambda name: not name.endswith("_pkg.sv"))
     return {
@@ -178,20 +174,18 @@ def _contents(program: Program, chip: Chip, run: Run) -> dict[str, Content]:
     }
 
 
-def _testbench_package(run: Run, outcome: Outcome) -> str:
+def _testbench_package(run: Run) -> str:
     off_chip = run.shape.machine.memory
-    host = outcome.files["host.hex"]
-    assert isinstance(host, str)
     constants = {
-        "MemoryBeats": len(run.memory) // run.shape.machine.port,
-        "HostWrites": host.count("\n"),
+        # A power of two: programs of about the same size share a built simulation.
+        "MemoryBeats": 1 << (len(run.memory) // run.shape.machine.port - 1).bit_length(),
         "Latency": off_chip.latency,
         "Rate": off_chip.rate,
         "RefreshInterval": off_chip.refresh_interval,
         "RefreshCycles": off_chip.refresh_cycles,
         "MaxCycles": MAX_CYCLES,
     }
-    return package("testbench_pkg", constants, "Sizes of the images, and the memory's speed.")
+    return package("testbench_pkg", constants, "The memory's size and speed.")
 
 
 def _manifest(program: Program, chip: Chip, run: Run) -> dict[str, object]:

@@ -1,194 +1,63 @@
-"""Emitted chips: every value and every cycle, from a model's tensors to the simulated memory."""
+"""What an emission writes, what it leaves alone, and what it refuses."""
 
 import hashlib
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from codesign import api
-from codesign.chips import Chip
 from codesign.errors import CodesignError, UsageError
 from codesign_verilog.folder import write_folder
-from codesign_verilog.simulators.report import parse_report
-from codesign_verilog.simulators.simulation import Simulation
-from codesign_verilog.simulators.verilator import Verilator
+from tests.codesign_verilog.chips import NARROW
+from tests.codesign_verilog.test_generation import PROMPT, QUANTIZE, small_model
 
-EDGE = api.load_chip("edge")
-CHIPS = {
-    "8x8, narrow port": EDGE.evolve(
-        mxu={"lanes": 8, "width": 8, "tokens": 2, "results": 2},
-        dma={"width": 16},
-        weights={"capacity": "2 KiB", "width": 64},
-        activations={"capacity": "256 B"},
-        weight_scales={"capacity": "96 B"},
-        activation_scales={"capacity": "64 B"},
-        results={"capacity": "512 B"},
-    ),
-    # One result a cycle behind a fast memory: its products, not its copies, set the pace.
-    "16x32, wide port": EDGE.evolve(
-        mxu={"lanes": 16, "width": 32, "tokens": 4, "results": 1},
-        dma={"width": 64},
-        dram={"bandwidth": "900 GB/s", "latency": "1 ns"},
-        weights={"capacity": "4 KiB", "width": 512},
-        results={"capacity": "1 KiB"},
-    ),
-    "32x32": EDGE,
-}
-SHAPE = {"hidden": 40, "heads": 4, "kv_heads": 2, "head_size": 10, "feed_forward": 52, "layers": 2}
-ROWS = 40 + 20 + 20 + 40 + 52 + 52 + 40
-"""Output rows of a layer's products; no chip's lanes divide them all."""
-TOKENS = [3, 1, 4, 1, 5]
-QUANTIZE = "quantize{weights=int8 activations=int8}"
+CHIP = NARROW.chip()
 
 
 @pytest.fixture(scope="session")
-def emit(make_llama, tmp_path_factory) -> Callable[..., Path]:
-    """``emit(chip)``: the second layer of one small model on `chip`, as a folder of its own."""
-    model = make_llama(7, **SHAPE).program()
-
-    def emit(chip: Chip) -> Path:
-        program = api.compile(model, chip, QUANTIZE)
-        return api.emit(program, tmp_path_factory.mktemp("emitted") / "chip", prompt=TOKENS, layer=1)
-
-    return emit
+def emitted(make_llama, tmp_path_factory) -> Path:
+    """A small model on a small chip, emitted once."""
+    program = api.compile(small_model(make_llama, NARROW), CHIP, QUANTIZE)
+    return api.emit(program, tmp_path_factory.mktemp("emitter") / "chip", prompt=PROMPT, max_tokens=2)
 
 
-@pytest.fixture(scope="session")
-def narrow(emit) -> tuple[Path, api.Comparison]:
-    """The chip with the narrow port, emitted and simulated once."""
-    folder = emit(CHIPS["8x8, narrow port"])
-    return folder, api.simulate(folder)
-
-
-def rerun(folder: Path, images: Path, **plusargs: int):
-    """Run the built testbench of `folder` on `images`."""
-    built = Simulation((str(folder / "build" / "verilator" / "verilated" / "simulation"),))
-    return parse_report(built.run(images, 60, plusargs))
-
-
-def assert_exact(result: api.Comparison) -> None:
-    assert result.simulation.compared == ROWS * len(TOKENS)
-    assert (result.simulation.mismatches, result.simulation.first_mismatch) == (0, None)
-    assert result.simulation.cycles == result.predicted.total
-    assert result.exact
-
-
-def test_values_and_cycles_on_a_narrow_port(narrow) -> None:
-    assert_exact(narrow[1])
-
-
-@pytest.mark.parametrize("name", ["16x32, wide port", "32x32"])
-def test_values_and_cycles(emit, name) -> None:
-    assert_exact(api.simulate(emit(CHIPS[name])))
-
-
-def test_icarus_agrees(narrow) -> None:
-    folder, verilator = narrow
-    icarus = api.simulate(folder, simulator="iverilog")
-    assert_exact(icarus)
-    assert icarus.simulation.cycles == verilator.simulation.cycles
-
-
-def test_values_stay_exact_when_the_memory_port_stalls(narrow) -> None:
-    folder, result = narrow
-    cycles = set()
-    for seed in (1, 2, 3):
-        report = rerun(folder, folder / "images", stall_seed=seed)
-        assert (report.mismatches, report.compared) == (0, ROWS * len(TOKENS))
-        cycles.add(report.cycles)
-    assert min(cycles) > result.predicted.total and len(cycles) > 1
-
-
-def test_a_flipped_bit_in_the_memory_is_found_and_named(narrow, tmp_path) -> None:
-    """One bit of the query's first weight: wrong is that row alone, from the first token on."""
-    folder, _ = narrow
-    shutil.copytree(folder / "images", tmp_path / "images")
-    memory = tmp_path / "images" / "memory.hex"
-    lines = memory.read_text().splitlines()
-    lines[0] = lines[0][:-2] + f"{int(lines[0][-2:], 16) ^ 0x40:02x}"
-    memory.write_text("\n".join(lines) + "\n")
-    report = rerun(folder, tmp_path / "images")
-    assert 1 <= report.mismatches <= len(TOKENS)
-    assert report.first_mismatch is not None
-    first = report.first_mismatch
-    assert first.index == 0
-    expected = (folder / "images" / "expected.hex").read_text().split()
-    assert (first.expected, first.got != first.expected) == (expected[0], True)
-
-
-def test_a_wrong_expectation_is_found_and_named(emit, tmp_path) -> None:
-    """Through the whole verb: the comparison is not exact, and says where."""
-    folder = emit(CHIPS["8x8, narrow port"])
-    path = folder / "images" / "expected.hex"
-    words = path.read_text().split()
-    words[17] = f"{int(words[17], 16) ^ 1:08x}"
-    path.write_text("\n".join(words) + "\n")
-    result = api.simulate(folder, simulator="iverilog")
-    assert (result.simulation.mismatches, result.exact) == (1, False)
-    assert result.simulation.first_mismatch == (f"value 17: got {int(words[17], 16) ^ 1:08x}, expected {words[17]}")
-
-
-def test_no_predicted_cycle_is_in_what_is_emitted(emit) -> None:
-    """A slower memory changes the prediction; of what simulates, only the testbench's statement of it changes."""
-    fast, slow = (
-        emit(CHIPS["32x32"].evolve(dram={"bandwidth": bandwidth, "latency": latency}))
-        for bandwidth, latency in (("68 GB/s", "100 ns"), ("3 GB/s", "900 ns"))
-    )
-    module = api.parse_module((slow / "program.mlir").read_text(), "slow", api.plugins().context())
-    predicted = api.plugins().backend(api.CycleModel).cycles(api.Program(module)).total
-    assert predicted > 3000
-    for path in sorted(fast.rglob("*")):
-        name = path.relative_to(fast)
-        if path.is_file() and name.name not in ("program.mlir", "manifest.json"):
-            same = path.read_bytes() == (slow / name).read_bytes()
-            assert same != (name.name == "testbench_pkg.sv"), name
-    changed = {
-        line.split()[2]: line.split()[4]
-        for line in (slow / "tb" / "testbench_pkg.sv").read_text().splitlines()
-        if line not in (fast / "tb" / "testbench_pkg.sv").read_text().splitlines()
-    }
-    assert changed == {"Latency": "900;", "BytesPerCycle": "3;"}
-
-
-@pytest.mark.parametrize("name", CHIPS)
-def test_verilator_has_nothing_to_warn_of(emit, name) -> None:
-    folder = emit(CHIPS[name])
-    Verilator().lint([folder / line for line in (folder / "filelist.f").read_text().split()], "tb")
-
-
-def test_the_folder_is_complete(narrow) -> None:
-    folder, result = narrow
-    manifest = json.loads((folder / "manifest.json").read_text())
+def test_the_folder_is_complete(emitted) -> None:
+    manifest = json.loads((emitted / "manifest.json").read_text())
     written = {
-        str(path.relative_to(folder))
-        for path in folder.rglob("*")
-        if path.is_file() and path.relative_to(folder).parts[0] != "build" and path.name != "manifest.json"
+        str(path.relative_to(emitted))
+        for path in emitted.rglob("*")
+        if path.is_file() and path.name != "manifest.json"
     }
     assert set(manifest["files"]) == written
     for name, digest in manifest["files"].items():
-        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest, name
-    assert (manifest["chip"], manifest["compared_values"]) == ("edge", result.simulation.compared)
-    memory = (folder / "images" / "memory.hex").read_text().split()
-    assert manifest["memory_bytes"] == 16 * len(memory), "16 bytes a beat"
-    assert manifest["instructions"] == len((folder / "images" / "microcode.hex").read_text().split())
-    listed = (folder / "filelist.f").read_text().split()
+        assert hashlib.sha256((emitted / name).read_bytes()).hexdigest() == digest, name
+    assert (manifest["chip"], manifest["prompt"], manifest["max_tokens"]) == ("edge", PROMPT, 2)
+    assert manifest["memory_bytes"] == (emitted / "images" / "memory.bin").stat().st_size
+    for queue, instructions in manifest["instructions"].items():
+        assert len((emitted / "microcode" / f"{queue}.txt").read_text().splitlines()) == instructions
+    listed = (emitted / "filelist.f").read_text().split()
     assert {name for name in written if name.endswith(".sv")} == set(listed)
-    assert "import" not in "".join((folder / name).read_text() for name in listed), (
-        "nothing but SystemVerilog is needed"
-    )
 
 
-def test_emitting_again_replaces_the_folder(emit, make_llama) -> None:
-    folder = emit(EDGE)
-    (folder / "build").mkdir(exist_ok=True)
+def test_names_and_comments_say_what_a_file_is(emitted) -> None:
+    for name in (emitted / "filelist.f").read_text().split():
+        text = (emitted / name).read_text()
+        assert text.startswith("// "), name
+    chip = (emitted / "rtl" / "chip.sv").read_text()
+    assert "from chip @edge" in chip and "module chip (" in chip
+
+
+def test_emitting_again_replaces_the_folder(emitted, make_llama, tmp_path) -> None:
+    folder = tmp_path / "chip"
+    shutil.copytree(emitted, folder)
+    (folder / "build").mkdir()
     (folder / "build" / "old").write_text("")
-    program = api.compile(make_llama(8, **SHAPE).program(), EDGE, QUANTIZE)
-    before = (folder / "images" / "memory.hex").read_text()
-    api.emit(program, folder, prompt=TOKENS)
-    assert (folder / "images" / "memory.hex").read_text() != before
+    before = (folder / "images" / "memory.bin").read_bytes()
+    other = api.compile(small_model(make_llama, NARROW, seed=8), CHIP, QUANTIZE)
+    api.emit(other, folder, prompt=PROMPT, max_tokens=1)
+    assert (folder / "images" / "memory.bin").read_bytes() != before
     assert not (folder / "build" / "old").exists()
 
 
@@ -200,26 +69,26 @@ def test_a_strangers_folder_is_left_alone(make_llama, tmp_path, files) -> None:
     folder.mkdir()
     for name, text in files.items():
         (folder / name).write_text(text)
-    program = api.compile(make_llama(**SHAPE).program(), EDGE, QUANTIZE)
+    program = api.compile(small_model(make_llama, NARROW), CHIP, QUANTIZE)
     with pytest.raises(CodesignError, match="exists and is not an emitted chip; give another folder"):
-        api.emit(program, folder, prompt=TOKENS)
+        api.emit(program, folder, prompt=PROMPT, max_tokens=1)
     assert {path.name: path.read_text() for path in folder.iterdir()} == files
     assert list(tmp_path.iterdir()) == [folder]
 
 
 def test_a_file_in_the_way(make_llama, tmp_path) -> None:
     (tmp_path / "file").write_text("kept")
-    program = api.compile(make_llama(**SHAPE).program(), EDGE, QUANTIZE)
+    program = api.compile(small_model(make_llama, NARROW), CHIP, QUANTIZE)
     for directory in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(CodesignError, match="file"):
-            api.emit(program, directory, prompt=TOKENS)
+            api.emit(program, directory, prompt=PROMPT, max_tokens=1)
     assert (tmp_path / "file").read_text() == "kept"
 
 
 def test_an_empty_folder_is_taken(make_llama, tmp_path) -> None:
     (tmp_path / "empty").mkdir()
-    program = api.compile(make_llama(**SHAPE).program(), EDGE, QUANTIZE)
-    assert (api.emit(program, tmp_path / "empty", prompt=TOKENS) / "manifest.json").is_file()
+    program = api.compile(small_model(make_llama, NARROW), CHIP, QUANTIZE)
+    assert (api.emit(program, tmp_path / "empty", prompt=PROMPT, max_tokens=1) / "manifest.json").is_file()
 
 
 def test_a_failure_leaves_neither_folder_nor_remains(tmp_path) -> None:
@@ -239,38 +108,42 @@ def test_a_failure_leaves_an_earlier_emission(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("chip", "pipeline", "message"),
     [
-        (EDGE, "", "no linear operation is on integers: run the pass quantize"),
-        (EDGE, "quantize{weights=int8}", "no linear operation is on integers: run the pass quantize"),
+        (CHIP, "", "quantize"),
+        (CHIP, "quantize{weights=int8}", "quantize"),
         (None, QUANTIZE, "the program names no chip; compile it for one"),
-        (EDGE.evolve(core={"count": 2}), QUANTIZE, "chip.core @core: 2 cores; one can be emitted"),
+        (CHIP.evolve(core={"count": 2}), QUANTIZE, "chip.core @core: 2 cores; one can be emitted"),
+        (
+            CHIP.evolve(results={"capacity": "128 B"}),
+            QUANTIZE,
+            r"@results needs \d+ bytes and has 128 \(short by \d+\)",
+        ),
+        (CHIP.evolve(control={"microcode": 20}), QUANTIZE, r"needs \d+ instructions of microcode; edge has 20 \(short by \d+\)"),
+        (CHIP, f"{QUANTIZE},lower-to-microcode", "run schedule first"),
     ],
 )
 def test_refusals(make_llama, tmp_path, chip, pipeline, message) -> None:
-    program = api.compile(make_llama(**SHAPE).program(), chip, pipeline)
+    program = api.compile(small_model(make_llama, NARROW), chip, pipeline)
     with pytest.raises(CodesignError, match=message):
-        api.emit(program, tmp_path / "chip", prompt=TOKENS)
+        api.emit(program, tmp_path / "chip", prompt=PROMPT, max_tokens=1)
     assert not (tmp_path / "chip").exists()
 
 
-def test_a_program_lowered_already_is_refused(make_llama, tmp_path) -> None:
-    program = api.compile(make_llama(**SHAPE).program(), EDGE, f"{QUANTIZE},lower-to-microcode")
-    with pytest.raises(CodesignError, match="layer0"):
-        api.emit(program, tmp_path / "chip", prompt=TOKENS)
+def test_more_tokens_than_the_chip_holds(make_llama, tmp_path) -> None:
+    program = api.compile(small_model(make_llama, NARROW), CHIP, QUANTIZE)
+    with pytest.raises(CodesignError, match=r"are 37 tokens; the chip holds 32 \(short by 5\)"):
+        api.emit(program, tmp_path / "chip", prompt=PROMPT, max_tokens=30)
 
 
-@pytest.mark.parametrize("missing", ["manifest.json", "program.mlir", "filelist.f", "images"])
-def test_a_folder_with_something_missing_is_named(emit, missing) -> None:
-    folder = emit(CHIPS["8x8, narrow port"])
-    if missing == "images":
-        shutil.rmtree(folder / missing)
-    else:
-        (folder / missing).unlink()
+@pytest.mark.parametrize("missing", ["manifest.json", "program.mlir", "filelist.f", "images/memory.bin"])
+def test_a_folder_with_something_missing_is_named(emitted, tmp_path, missing) -> None:
+    shutil.copytree(emitted, tmp_path / "chip")
+    (tmp_path / "chip" / missing).unlink()
     with pytest.raises(CodesignError, match=f"chip: .*{missing}"):
-        api.simulate(folder, simulator="iverilog")
+        api.simulate(tmp_path / "chip", simulator="iverilog")
 
 
-def test_no_folder_and_no_such_simulator(emit, tmp_path) -> None:
+def test_no_folder_and_no_such_simulator(emitted, tmp_path) -> None:
     with pytest.raises(UsageError, match="absent: no such folder"):
         api.simulate(tmp_path / "absent")
     with pytest.raises(CodesignError, match="verilatr"):
-        api.simulate(emit(EDGE), simulator="verilatr")
+        api.simulate(emitted, simulator="verilatr")

@@ -1,74 +1,81 @@
-"""Injected faults: each must be caught by the values or the cycles of the benches that hold the RTL."""
+"""Injected faults: each must be caught by what crosses the ports of a whole chip, or by its cycles."""
 
+import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from codesign.units.machine import SRAMS
-from codesign_verilog.assembler import disassemble
-from codesign_verilog.simulators import find_simulator
-from codesign_verilog.simulators.simulation import Simulation
+from codesign import api
 from codesign_verilog.simulators.tool import ToolError
-from tests.codesign_verilog.chip_program import Program, layers_program
-from tests.codesign_verilog.faults import faulty_copy
-from tests.codesign_verilog.machines import bench_sources, chip_shape, make_machine
+from tests.codesign_verilog.chips import NARROW
+from tests.codesign_verilog.test_generation import PROMPT, QUANTIZE, small_model
 
-MACHINE = make_machine()
-
-# File, the text to replace, its replacement.
-CHIP_FAULTS = {
-    "idle before the results are written": ("matmul_sequencer.sv", "~busy & (settle_q == '0)", "~busy"),
-    "a latency off by one": (
-        "dequantizer.sv",
-        "IntToFloatLatency + float_pkg::FloatMultiplyLatency - 1",
-        "FloatMultiplyLatency",
-    ),
+# File, a text that is there once, its replacement.
+FAULTS = {
+    "a latency off by one": ("rtl/dequantizer.sv", "float_pkg::IntToFloatLatency - 1)", "float_pkg::IntToFloatLatency)"),
     "banks swapped": (
-        "sram_banked.sv",
+        "rtl/sram_banked.sv",
         "(write_address_i[BankBits-1:0] == BankBits'(bank))",
         "(write_address_i[BankBits-1:0] == BankBits'(bank ^ 1))",
     ),
-    "a wait ignored": ("scheduler.sv", "((waits & ~idle_i) == '0)", "1'b1"),
-    "a store that outruns the memory": ("dma.sv", "(~loaded_q | beat);", "1'b1;"),
+    "rounding to even forgotten": ("rtl/float_round.sv", "guard_i & (sticky_i | significand_i[0])", "guard_i"),
+    "a stall of the matmul unit dropped": (
+        "rtl/matmul_sequencer.sv",
+        "(~last_slice | (backlog_q <= MaxBacklog))",
+        "1'b1",
+    ),
+    "credits ignored": ("rtl/sequencer.sv", "((offered_q ? waits_q : waits) & ~credit_i) == '0;", "1'b1;"),
+    "a beat late": ("tb/testbench_pkg.sv", "Latency         = 20", "Latency         = 21"),
 }
 
 
-def build(top: str, rtl: list[Path], folder: Path) -> Simulation:
-    return find_simulator("iverilog").build(bench_sources(top, rtl, folder, MACHINE), top, folder)
+@pytest.fixture(scope="module")
+def emitted(make_llama, tmp_path_factory) -> Path:
+    program = api.compile(small_model(make_llama, NARROW), NARROW.chip(), QUANTIZE)
+    return api.emit(program, tmp_path_factory.mktemp("faults") / "chip", prompt=PROMPT[:2], max_tokens=1)
 
 
-def chip_passes(rtl: list[Path], folder: Path, flip: bool = False) -> bool:
-    program = layers_program(MACHINE, np.random.default_rng(0), 6, 20, 12)
-    predicted = program.halt()
-    if flip:
-        flip_weight_bit(program)
-    simulation = build("tb", rtl, folder)
+def simulate(folder: Path) -> api.Comparison | None:
+    """The comparison, or None for a chip that hangs."""
     try:
-        report = program.run(simulation, folder)
-    except ToolError:  # the faulty chip hung
-        return False
-    return report.mismatches == 0 and report.cycles == predicted
+        return api.simulate(folder, simulator="iverilog", time_limit=120)
+    except ToolError:
+        return None
 
 
-def flip_weight_bit(program: Program) -> None:
-    """Flip the lowest bit of the first weight that the program loads."""
-    load = next(
-        word.command
-        for word in disassemble(program.microcode, chip_shape(MACHINE))
-        if word.unit == "dma" and word.command["sram"] == SRAMS.index("weights")
-    )
-    program.memory[load["memory_address"] * MACHINE.port] ^= 1
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_is_caught(emitted, tmp_path, name) -> None:
+    file, text, replacement = FAULTS[name]
+    folder = tmp_path / "chip"
+    shutil.copytree(emitted, folder)
+    code = (folder / file).read_text()
+    assert code.count(text) == 1, f"{file} no longer holds {text!r} once: state the fault anew"
+    (folder / file).write_text(code.replace(text, replacement))
+    result = simulate(folder)
+    assert result is None or not result.exact
 
 
-def test_without_a_fault_the_checks_pass(rtl: list[Path], tmp_path: Path) -> None:
-    assert chip_passes(rtl, tmp_path)
+def test_a_flipped_weight_bit_is_caught_and_named(emitted, tmp_path, monkeypatch) -> None:
+    """The simulator's memory has another bit in the first weight than the microcode executor's."""
+    from codesign_verilog import emitter
 
+    straight = simulate(emitted)
+    assert straight is not None and straight.exact
 
-def test_a_flipped_weight_bit_is_caught(rtl: list[Path], tmp_path: Path) -> None:
-    assert not chip_passes(rtl, tmp_path, flip=True)
+    def flip(folder: Path, outcome, memory: Path) -> Path:
+        images = write_run(folder, outcome, memory)
+        image = bytearray(memory.read_bytes())
+        image[NARROW.port - 1] ^= 0x40  # the lowest byte of the first beat stands last
+        (images / "memory.bin").unlink()
+        (images / "memory.bin").write_bytes(image)
+        return images
 
-
-@pytest.mark.parametrize("fault", CHIP_FAULTS.values(), ids=CHIP_FAULTS.keys())
-def test_a_fault_of_the_chip_is_caught(fault: tuple[str, str, str], rtl: list[Path], tmp_path: Path) -> None:
-    assert not chip_passes(faulty_copy(rtl, fault, tmp_path), tmp_path)
+    write_run = emitter._write_run
+    monkeypatch.setattr(emitter, "_write_run", flip)
+    result = simulate(emitted)
+    assert result is not None and not result.exact
+    assert result.simulation.mismatches > 0
+    first = result.simulation.first_mismatch
+    assert first is not None and "matmul port result, write 0," in first
+    assert "source=0" in first and "weight=0" in first, "the command that used the weight"

@@ -144,20 +144,3 @@ def test_no_predicted_cycle_is_in_what_is_emitted(emit, tmp_path, make_llama) ->
         if path.is_file() and name.name not in ("program.mlir", "manifest.json"):
             same = path.read_bytes() == (slow / name).read_bytes()
             assert same != (name.name == "testbench_pkg.sv"), name
-
-
-def test_a_flipped_weight_bit_is_found_and_named(narrow, tmp_path) -> None:
-    """The chip multiplies by another weight than the microcode executor: the first product that has it differs."""
-    import shutil
-
-    folder, _ = narrow
-    shutil.copytree(folder, tmp_path / "chip")
-    path = tmp_path / "chip" / "images" / "memory.bin"
-    memory = bytearray(path.read_bytes())
-    memory[7] ^= 0x40
-    original = api.simulate
-    # The executor reads the image too: it gets the right one, the simulator the other.
-    right = (folder / "images" / "memory.bin").read_bytes()
-    assert right != bytes(memory)
-    result = original(folder, simulator="iverilog", max_tokens=1)
-    assert result.exact

@@ -31,9 +31,14 @@ WAVES = """module waves;
   end
 endmodule
 """
-GOOD = "noise\ncodesign.cycles 12\ncodesign.compared 6\ncodesign.mismatches 0\ncodesign.end\n"
-BAD = GOOD.replace("mismatches 0", "mismatches 2")
-FIRST = "codesign.first_mismatch 3 got 3f80000x expected 3f800001\n"
+GOOD = (
+    "noise\ncodesign.token 17 9\ncodesign.token 4 11\ncodesign.port 0 6 0\ncodesign.port 1 3 0\n"
+    "codesign.counter 32 7\ncodesign.cycles 12\ncodesign.end\n"
+)
+BAD = GOOD.replace("port 0 6 0", "port 0 6 2").replace("port 1 3 0", "port 1 3 1")
+FIRST = "codesign.first_mismatch port 0 write 3 cycle 8 got 3f80000x expected 3f800001\n"
+EARLIER = "codesign.first_mismatch port 1 write 0 cycle 5 got 00 expected 01\n"
+MISSING = "codesign.missing port 1 write 2 expected 01\n"
 
 
 def source(folder: Path, name: str, text: str) -> list[Path]:
@@ -108,7 +113,7 @@ def test_the_runtime_is_compiled_once(monkeypatch: pytest.MonkeyPatch, tmp_path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     hello = source(tmp_path, "hello", HELLO)
     find_simulator("verilator").build(hello, "hello", tmp_path / "first")
-    (folder,) = (tmp_path / "cache" / "codesign").iterdir()
+    (folder,) = (tmp_path / "cache" / "codesign").glob("verilator-*")
     times = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
     assert "verilated.o" in times
     find_simulator("verilator").build(hello, "hello", tmp_path / "second")
@@ -144,8 +149,10 @@ def alive(process: int) -> bool:
 
 
 def test_reports_are_read() -> None:
-    assert parse_report(GOOD) == Report(12, 6, 0, None)
-    assert parse_report(FIRST + BAD) == Report(12, 6, 2, Mismatch(3, "3f80000x", "3f800001"))
+    assert parse_report(GOOD, 2) == Report(12, (17, 4), (6, 3), (0, 0), {32: 7}, None)
+    earliest = Mismatch(1, 0, 5, "00", "01")
+    assert parse_report(FIRST + EARLIER + BAD, 2).first_mismatch == earliest
+    assert parse_report(MISSING + BAD, 2).first_mismatch == Mismatch(1, 2, None, "nothing", "01")
 
 
 @pytest.mark.parametrize(
@@ -154,14 +161,16 @@ def test_reports_are_read() -> None:
         ("", "without a report"),
         (GOOD.replace("codesign.end\n", ""), "without a report"),
         ("codesign.timeout 100\n", "had not finished after 100 cycles"),
-        (GOOD.replace("codesign.cycles 12\n", ""), "0 lines codesign.cycles"),
-        (GOOD.replace("cycles 12", "cycles many"), "0 lines codesign.cycles"),
-        ("codesign.compared 7\n" + GOOD, "2 lines codesign.compared"),
-        ("%Warning: memory.hex:0: $readmem file not found\n" + GOOD, "could not read its images"),
+        (GOOD.replace("codesign.cycles 12\n", ""), "codesign.cycles 0 times"),
+        (GOOD.replace("cycles 12", "cycles many"), "codesign.cycles 0 times"),
+        (GOOD.replace("codesign.port 1 3 0\n", ""), r"reported on ports \[0\] of 2"),
+        (GOOD.replace("port 1 3 0", "port 2 3 0"), r"reported on ports \[0, 2\] of 2"),
+        ("%Warning: host.hex:0: $readmem file not found\n" + GOOD, "could not read its images"),
+        ("codesign.error cannot open port_0.bin\n" + GOOD, "could not read its images"),
         (BAD, "contradicts itself"),
         (FIRST + GOOD, "contradicts itself"),
     ],
 )
 def test_nonsense_is_refused(output: str, message: str) -> None:
     with pytest.raises(ToolError, match=message):
-        parse_report(output)
+        parse_report(output, 2)

@@ -10,6 +10,7 @@ from codesign.ir import apply_passes, parse_module, parse_passes, pass_options
 from codesign.passes.block_attention import BlockAttentionPass
 from codesign.passes.lower_to_microcode import LowerToMicrocodePass
 from codesign.passes.quantize import QuantizePass
+from codesign.passes.schedule import SchedulePass
 from codesign.plugins.manager import plugins
 
 names = st.from_regex(r"[a-z_][a-z0-9_]{0,8}", fullmatch=True)
@@ -22,7 +23,12 @@ PASSES = st.one_of(
         skip=st.lists(names | st.from_regex(r"[a-z]{1,5}\.[a-z*?]{1,5}", fullmatch=True), max_size=3).map(tuple),
     ),
     st.builds(BlockAttentionPass, keys=st.none() | st.integers(0, 512), memory=st.none() | names),
-    st.builds(LowerToMicrocodePass, tokens=st.integers(0, 100), layer=st.integers(0, 100)),
+    st.builds(
+        LowerToMicrocodePass,
+        tokens=st.none() | st.integers(0, 100),
+        context=st.none() | st.integers(0, 100),
+    ),
+    st.builds(SchedulePass),
 )
 
 
@@ -46,7 +52,7 @@ def test_a_pass_is_registered_under_its_own_name(name: str) -> None:
         ("quantize{wieghts=int8}", "Options: weights: "),
         ("quantize{weights=int8 group=many}", "quantize: "),
         ("block-attention{keys=1.5}", "Options: keys: "),
-        ("lower-to-microcode{tokens=-}", "Options: tokens: int, layer: int."),
+        ("lower-to-microcode{tokens=-}", "Options: tokens: int|None, context: int|None."),
         ("quantize{weights=int8", "pipeline 'quantize{weights=int8': "),
         ("quantize, block-attention", "pipeline 'quantize, block-attention': "),
         ("quantize{skip=layers.down}", "pipeline 'quantize{skip=layers.down}': "),

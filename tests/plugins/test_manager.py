@@ -34,8 +34,8 @@ def test_everything_built_in_comes_through_the_hooks() -> None:
     assert {"builtin", "numpy", "cost", "verilog"} <= {plugin.name for plugin in plugins.found}
     assert not plugins.broken
     assert {"formats", "transformer", "chip", "microcode", "builtin", "func"} <= plugins.dialects().keys()
-    assert {"quantize", "block-attention", "lower-to-microcode"} <= plugins.passes().keys()
-    assert {"dma", "matmul"} <= plugins.units().keys()
+    assert {"quantize", "block-attention", "lower-to-microcode", "schedule"} <= plugins.passes().keys()
+    assert {"load", "matmul", "vector", "quantizer", "argmax"} <= plugins.units().keys()
     assert {"edge", "h100", "groq-lpu"} <= plugins.chips().keys()
     assert [frontend.name for frontend in plugins.frontends()] == ["gguf", "huggingface"]
     assert all(path.exists() for path in (*plugins.models().values(), *plugins.chips().values()))
@@ -71,14 +71,14 @@ def test_what_a_plugin_registers_is_used_and_said(install) -> None:
         "extra",
         "@hookimpl\n"
         "def register_units():\n"
-        "    from codesign.units.dma import DMA\n"
+        "    from codesign.units.load import LOAD\n"
         "    from dataclasses import replace\n"
-        "    return [replace(DMA, name='fast_dma')]\n"
+        "    return [replace(LOAD, name='fast_load')]\n"
         "@hookimpl\n"
         "def register_models():\n"
         "    return {'mine': __import__('pathlib').Path('/nowhere')}\n",
     )
-    assert isinstance(plugins.units()["fast_dma"], Unit)
+    assert isinstance(plugins.units()["fast_load"], Unit)
     assert "mine" in plugins.models() and "embedded" in plugins.models()
     (found,) = [plugin for plugin in plugins.found if plugin.name == "extra"]
     assert set(found.hooks) == {"register_units", "register_models"}

@@ -1,7 +1,6 @@
 """The units' records: commands as bits, and the machine that a chip's design describes."""
 
 import re
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -10,12 +9,14 @@ from hypothesis import strategies as st
 from codesign import api
 from codesign.errors import CodesignError
 from codesign.plugins.manager import plugins
-from codesign.units.machine import SRAMS, Machine, beats
-from codesign.units.matmul import FLOAT_MULTIPLY, INT_TO_FLOAT, pipeline
+from codesign.units import stages
+from codesign.units.machine import SRAMS, Machine
+from codesign_verilog.folder import library_files
 
 EDGE = api.load_chip("edge")
 MACHINE = Machine.of(EDGE.design)
 UNITS = list(plugins().units().values())
+RTL = {path.stem: path.read_text() for path in library_files("rtl")}
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
@@ -43,42 +44,30 @@ def test_a_value_outside_its_field_is_refused(unit, data) -> None:
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
-def test_a_record_names_what_exists(unit) -> None:
-    from codesign_verilog.folder import library_files
-
-    assert set(unit.rtl) <= {path.stem for path in library_files("rtl")}
+def test_a_record_names_what_exists_and_all_that_it_is_made_of(unit) -> None:
+    """The modules listed are the unit's own and those that they instantiate or take constants from, no more."""
+    needed, found = {unit.name}, set[str]()
+    while needed - found:
+        name = (needed - found).pop()
+        found.add(name)
+        code = re.sub(r"//[^\n]*", "", RTL[name])
+        needed |= {other for other in RTL if other != name and re.search(rf"\b{other}\b(?=\s*#|\s+u_|::|\s*;)", code)}
+    assert set(unit.rtl) == found
     assert unit.description and all(field.meaning for field in unit.fields(MACHINE))
 
 
 def test_float_stages_are_those_of_the_rtl() -> None:
-    from codesign_verilog.folder import library_files
-
-    text = next(path for path in library_files("rtl") if path.name == "float_pkg.sv").read_text()
-    stages = {name: int(value) for name, value in re.findall(r"(\w+)Latency\s*=\s*(\d+)", text)}
-    assert (stages["IntToFloat"], stages["FloatMultiply"]) == (INT_TO_FLOAT, FLOAT_MULTIPLY)
-
-
-@pytest.mark.parametrize(
-    ("width", "levels", "stages"), [(8, 1, 3), (8, 2, 2), (8, 3, 1), (32, 2, 3), (33, 2, 3), (2, 4, 1)]
-)
-def test_the_adder_tree_is_registered_every_so_many_levels(width, levels, stages) -> None:
-    machine = replace(MACHINE, width=width, levels=levels)
-    assert pipeline(machine) == 1 + (1 + stages) + INT_TO_FLOAT + 2 * FLOAT_MULTIPLY
+    written = {name: int(value) for name, value in re.findall(r"(\w+)Latency\s*=\s*(\d+)", RTL["float_pkg"])}
+    assert (written["IntToFloat"], written["FloatMultiply"]) == (stages.INT_TO_FLOAT, stages.FLOAT_MULTIPLY)
 
 
 def test_the_machine_of_the_edge_chip() -> None:
-    assert (MACHINE.lanes, MACHINE.width, MACHINE.tokens, MACHINE.port) == (32, 32, 8, 64)
-    assert (MACHINE.latency, MACHINE.rate) == (100, 64), "100 ns at 1 GHz; 68 GB/s through 64 bytes a cycle"
-    assert MACHINE.memory_bytes == 16 << 30
-    assert {role: sram.nbytes for role, sram in MACHINE.srams.items()} == {
-        "activations": 512 << 10,
-        "activation_scales": 1 << 10,
-        "weights": 2 << 20,
-        "weight_scales": 16 << 10,
-        "results": 256 << 10,
-    }
+    assert (MACHINE.lanes, MACHINE.width, MACHINE.tokens, MACHINE.port, MACHINE.channels) == (32, 32, 8, 64, 4)
+    memory = MACHINE.memory
+    assert (memory.latency, memory.rate, memory.nbytes) == (100, 64, 16 << 30), "100 ns at 1 GHz; 64 of 68 bytes a cycle"
+    assert (memory.refresh_interval, memory.refresh_cycles) == (3906, 280)
     assert MACHINE.srams["weights"].word == 32 * 32 and MACHINE.srams["weights"].depth == 2048
-    assert list(MACHINE.srams) == list(SRAMS)
+    assert set(MACHINE.srams) == set(SRAMS)
 
 
 @pytest.mark.parametrize(
@@ -91,32 +80,21 @@ def test_the_machine_of_the_edge_chip() -> None:
 )
 def test_the_memory_in_cycles(clock, bandwidth, latency, cycles, rate) -> None:
     chip = EDGE.evolve(edge={"clock": clock}, dram={"bandwidth": bandwidth, "latency": latency})
-    machine = Machine.of(chip.design)
-    assert (machine.latency, machine.rate) == (cycles, rate)
-
-
-@given(nbytes=st.integers(1, 10**6), port=st.sampled_from([4, 16, 64]))
-def test_beats_are_whole(nbytes, port) -> None:
-    machine = replace(MACHINE, port=port)
-    assert (beats(nbytes, machine) - 1) * port < nbytes <= beats(nbytes, machine) * port
+    memory = Machine.of(chip.design).memory
+    assert (memory.latency, memory.rate) == (cycles, rate)
 
 
 @given(capacity=st.integers(64, 5000), port=st.sampled_from([16, 64, 128]))
-def test_halves_of_an_sram_do_not_overlap(capacity, port) -> None:
-    chip = EDGE.evolve(results={"capacity": f"{capacity} B"}, dma={"width": port})
-    try:
-        machine = Machine.of(chip.design)
-    except CodesignError as error:
-        assert capacity < machine_word(port) and "less than one word" in str(error)
+def test_an_sram_is_cut_to_whole_words_of_both_its_sides(capacity, port) -> None:
+    chip = EDGE.evolve(constants={"capacity": f"{capacity} B"}, dma={"width": port})
+    grain = max(MACHINE.srams["constants"].word, port)
+    if capacity < grain:
+        with pytest.raises(CodesignError, match="less than one word"):
+            Machine.of(chip.design)
         return
-    sram, half = machine.srams["results"], machine.half("results")
-    assert sram.nbytes <= capacity < sram.nbytes + max(sram.word, port)
-    assert half % sram.word == half % port == 0
-    assert 2 * half <= sram.nbytes < 2 * half + 2 * max(sram.word, port)
-
-
-def machine_word(port: int) -> int:
-    return max(MACHINE.srams["results"].word, port)
+    sram = Machine.of(chip.design).srams["constants"]
+    assert sram.nbytes <= capacity < sram.nbytes + grain
+    assert sram.nbytes % port == sram.nbytes % sram.word == 0
 
 
 @pytest.mark.parametrize(
@@ -126,15 +104,17 @@ def machine_word(port: int) -> int:
         ({"mxu": {"count": 2}}, "it is 2 of dot_product"),
         ({"mxu": {"dataflow": "weight_stationary"}}, "it is 1 of weight_stationary, taking int8, int4, ternary"),
         ({"mxu": {"formats": ["bfloat16"]}}, "it is 1 of dot_product, taking bfloat16"),
-        ({"mxu": {"results": 5}}, "chip.matmul @mxu: 5 results a cycle do not divide 32 lanes"),
-        ({"mxu": {"width": 24}}, "chip.sram @activations: a word of 24 bytes; a power of two can be emitted"),
-        ({"dma": {"width": 48}}, "a memory port of 48 bytes; a power of two can be emitted"),
+        ({"mxu": {"results": 5}}, "5 results a cycle and a width of 32 must both divide 32 lanes"),
+        ({"mxu": {"width": 64}}, "16 results a cycle and a width of 64 must both divide 32 lanes"),
+        ({"vpu": {"lanes": 64}}, "chip.vector @vpu: 1 of 64 lanes"),
+        ({"quant": {"lanes": 8}}, "one with the lanes of the vector unit, 16, can be emitted"),
+        ({"dma": {"width": 48}}, "4 channels for a port of 48 bytes; the port is a power of two"),
+        ({"dma": {"width": 1024}}, "4 channels for a port of 1024 bytes"),
         ({"weights": {"capacity": "1000 B"}}, "chip.sram @weights: 1000 bytes are less than one word of 1024"),
         (
-            {"weights": {"role": "results"}},
+            {"weights": {"role": "shared"}},
             "design @edge has 0 of SRAM of role weights; a design with one can be emitted",
         ),
-        ({"edge": {"clock": None}}, "clock"),
     ],
 )
 def test_a_design_that_cannot_be_emitted(changes, message) -> None:

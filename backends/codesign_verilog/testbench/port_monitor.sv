@@ -20,46 +20,50 @@ module port_monitor #(
   localparam int RecordBits = 32 + DataBits;
 
   int                    file;
-  int                    read;
   int                    writes;
   int                    mismatches;
-  logic [RecordBits-1:0] expected;
   logic [RecordBits-1:0] got;
 
   assign got = {32'(address_i), data_i};
 
-  task automatic open(string name);
-    file       = $fopen(name, "rb");
+  initial begin
     writes     = 0;
     mismatches = 0;
+  end
+
+  task automatic open(string name);
+    file = $fopen(name, "rb");
     if (file == 0) $display("codesign.error cannot open %s", name);
   endtask
 
-  task automatic mismatch;
-    if (mismatches == 0) begin
-      $display("codesign.first_mismatch port %0d write %0d cycle %0d got %h expected %h", Number, writes, tb.cycles,
-               got, expected);
+  task automatic compare;
+    logic [RecordBits-1:0] expected;
+    if ($fread(expected, file) != RecordBits / 8) expected = 'x;
+    if (got !== expected) begin
+      if (mismatches == 0) begin
+        $display("codesign.first_mismatch port %0d write %0d cycle %0d got %h expected %h", Number, writes, tb.cycles,
+                 got, expected);
+      end
+      mismatches <= mismatches + 1;
     end
-    mismatches = mismatches + 1;
+    writes <= writes + 1;
   endtask
 
   // After the last cycle: whatever is left in the file was expected and did not come.
   task automatic close;
-    read = $fread(expected, file);
-    if (read != 0) begin
+    logic [RecordBits-1:0] expected;
+    int                    missing;
+    missing = ($fread(expected, file) != 0) ? 1 : 0;
+    if (missing != 0) begin
       $display("codesign.missing port %0d write %0d expected %h", Number, writes, expected);
-      mismatches = mismatches + 1;
     end
     $fclose(file);
-    $display("codesign.port %0d %0d %0d", Number, writes, mismatches);
+    $display("codesign.port %0d %0d %0d", Number, writes, mismatches + missing);
   endtask
 
-  always @(posedge clk_i) begin
+  always_ff @(posedge clk_i) begin
     if (write_i) begin
-      read = $fread(expected, file);
-      if (read != RecordBits / 8) expected = 'x;
-      if (got !== expected) mismatch();
-      writes = writes + 1;
+      compare();
     end
   end
 

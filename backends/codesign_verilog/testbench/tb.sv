@@ -3,9 +3,9 @@
 //
 // Self-checking testbench of a chip: writes its registers, starts it, counts cycles, compares what crosses its ports.
 //
-// chip_pkg gives the chip's port widths, testbench_pkg the images' sizes and the memory's speed. Files: memory.bin, the
+// chip_pkg gives the chip's port widths, testbench_pkg the memory's size and speed. Files: memory.bin, the
 // off-chip memory beat by beat, each its most significant byte first; host.hex, the register writes before the start,
-// an address and a datum each, 32 bits; port_N.bin, what must cross port N of the chip's units (see port_monitor).
+// an address and a datum a line, 32 bits each; port_N.bin, what must cross port N of the chip's units (see port_monitor).
 //
 // Plusargs: +stall_seed=N (N > 0) makes every handshake of the memory port wait at random; +max_cycles=N;
 // +waves=FILE writes a trace.
@@ -106,41 +106,52 @@ module tb;
 
   // A register write stands for one cycle. Inputs change on the falling edge, so that no simulator sees them move with
   // the clock.
-  task automatic write_register(input logic [31:0] address, input logic [31:0] data);
+  task automatic write_register(input logic [15:0] address, input logic [31:0] data);
     host_write   = 1'b1;
-    host_address = address[15:0];
+    host_address = address;
     host_data    = data;
     @(negedge clk);
     host_write = 1'b0;
   endtask
 
-  logic [31:0] host [2*testbench_pkg::HostWrites];
   int          cycles;
   int          file;
   int          read;
+  logic [15:0] address;
+  logic [31:0] data;
 
-  task automatic load_images;
+  task automatic load_memory;
     file = $fopen("memory.bin", "rb");
     read = $fread(u_memory.beats, file);
-    if (read != testbench_pkg::MemoryBeats * chip_pkg::PortBytes) begin
-      $display("codesign.error memory.bin holds %0d bytes", read);
+    if (read == 0 || read % chip_pkg::PortBytes != 0) begin
+      $display("codesign.error memory.bin holds %0d bytes, which are no beats", read);
     end
     $fclose(file);
-    $readmemh("host.hex", host, 0, 2 * testbench_pkg::HostWrites - 1);
+  endtask
+
+  task automatic write_registers;
+    file = $fopen("host.hex", "r");
+    read = 0;
+    while ($fscanf(file, "%h %h\n", address, data) == 2) begin
+      write_register(address, data);
+      read = read + 1;
+    end
+    if (read == 0) $display("codesign.error host.hex holds no register writes");
+    $fclose(file);
   endtask
 
   // Registers of the host port.
-  localparam logic [31:0] Control  = 32'h00;
-  localparam logic [31:0] Status   = 32'h04;
-  localparam logic [31:0] Counters = 32'h20;
+  localparam logic [15:0] Control  = 16'h00;
+  localparam logic [15:0] Status   = 16'h04;
+  localparam logic [15:0] Counters = 16'h20;
 
   task automatic show_counters;
     for (int i = 0; i < 2 * chip_pkg::Queues; i++) begin
-      host_address = Counters[15:0] + 16'(4 * i);
+      host_address = Counters + 16'(4 * i);
       @(negedge clk);
       $display("codesign.counter %0d %0d", host_address, host_answer);
     end
-    host_address = Status[15:0];
+    host_address = Status;
     @(negedge clk);
     if (host_answer[1]) $display("codesign.error the memory answered with an error");
   endtask
@@ -154,7 +165,7 @@ module tb;
       $dumpfile(waves);
       $dumpvars(0, tb);
     end
-    load_images();
+    load_memory();
 
     rst_n        = 1'b1;
     host_write   = 1'b0;
@@ -164,9 +175,7 @@ module tb;
     rst_n = 1'b0;
     @(negedge clk);
     rst_n = 1'b1;
-    for (int i = 0; i < testbench_pkg::HostWrites; i++) begin
-      write_register(host[2*i], host[2*i+1]);
-    end
+    write_registers();
     u_monitors.open();
     start = 1'b1;
     write_register(Control, 32'd1);
