@@ -13,7 +13,17 @@ from codesign.errors import CodesignError, UsageError, nearest
 from codesign.files import write_whole
 from codesign.generation import Sampling, generate
 from codesign.ir import apply_passes, parse_module, parse_passes
-from codesign.plugins.backend import Cost, CostModel, CycleModel, Cycles, Emitter, Executor, Simulation
+from codesign.plugins.backend import (
+    Cost,
+    CostModel,
+    CycleModel,
+    Cycles,
+    Emitter,
+    Executor,
+    Simulation,
+    Validated,
+    Validation,
+)
 from codesign.plugins.manager import plugins
 from codesign.program import Program
 from codesign.tokenizer import Tokenizer
@@ -165,9 +175,16 @@ def run(
     return Generation(tuple(tokens), text, len(prompt_tokens), seconds)
 
 
-def cost(program: Program, workload: Workload | None = None, *, chips: int = 1, model: str | None = None) -> Cost:
-    """Price a request on the chip that the program was compiled for."""
-    return plugins().backend(CostModel, model).cost(program, workload or Workload(), chips=chips)
+def cost(
+    program: Program, workload: Workload | None = None, *, chips: int = 1, stages: int = 1, model: str | None = None
+) -> Cost:
+    """Price a request on the chip that the program was compiled for, or on `chips` of it in `stages` of a pipeline."""
+    return plugins().backend(CostModel, model).cost(program, workload or Workload(), chips=chips, stages=stages)
+
+
+def validate(*, source: str = "", model: str | None = None) -> Validation:
+    """Compare the cost model with published measurements, of the sources with `source` in their name."""
+    return plugins().backend(Validated, model).validate(source=source)
 
 
 @dataclass(frozen=True)

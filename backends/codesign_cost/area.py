@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from codesign_cost.machine import Machine
-from codesign_cost.technology import at_node, constant
+from codesign_cost.technology import Figure, at_node, constant
 from codesign_dialects.chip import Attention, Quantizer, Sram, Vector
 
 SQUARE_MICROMETRE = 1e-12
@@ -14,8 +14,8 @@ SQUARE_MICROMETRE = 1e-12
 class Area:
     """Square metres of one chip; `parts` of an estimate, empty for a published die."""
 
-    total: float
-    parts: Mapping[str, float] = field(default_factory=dict[str, float])
+    total: Figure
+    parts: Mapping[str, Figure] = field(default_factory=dict[str, Figure])
 
 
 def chip_area(machine: Machine) -> Area:

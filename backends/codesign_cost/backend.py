@@ -1,14 +1,15 @@
 """The cost model as a backend."""
 
-from codesign.chips import chip_of
+from codesign.chips import Chip
 from codesign.plugins import API_VERSION
 from codesign.plugins.backend import Capabilities, Support
-from codesign.program import Program
+from codesign.program import TARGET, Program
 from codesign.workload import Workload
-from codesign_cost.combiner import price
 from codesign_cost.errors import CostError
+from codesign_cost.price import price
 from codesign_cost.reader import unknown_operations
 from codesign_cost.result import CostResult
+from codesign_cost.scoreboard import Scoreboard, points
 
 
 class CostBackend:
@@ -23,17 +24,19 @@ class CostBackend:
         """Yes, or the operations that cannot be priced."""
         return Support(tuple(f"{name}: the cost model does not know it" for name in unknown_operations(program)))
 
-    def cost(self, program: Program, workload: Workload, *, chips: int = 1) -> CostResult:
-        """The price of one request on `chips` of the program's chip.
+    def cost(self, program: Program, workload: Workload, *, chips: int = 1, stages: int = 1) -> CostResult:
+        """The price of one request on `chips` of the program's chip, in `stages` of a pipeline.
 
         Raises
         ------
         CostError
             When the program names no chip, does not fit, or cannot be priced.
         """
-        if chips < 1:
-            raise CostError(f"expected at least 1 chip, got {chips}")
-        chip = chip_of(program.module)
-        if chip is None:
+        if TARGET not in program.module.attributes:
             raise CostError("the program targets no chip; compile it for one, or name one with --chip")
-        return price(program, chip, workload, chips=chips)
+        # The chip is read where it stands: the module was verified when the program was compiled.
+        return price(program, Chip(program.module, program.name), workload, chips=chips, stages=stages)
+
+    def validate(self, *, source: str = "") -> Scoreboard:
+        """Every measurement that is not excluded beside its prediction, of the sources with `source` in their name."""
+        return Scoreboard(tuple(point for point in points() if source.lower() in point.source.lower()))

@@ -1,196 +1,167 @@
-"""Layer three, the combiner: demand and laws into the price of a request: fit, time, energy, area, money."""
+"""Layer three, the combiner: demand and laws into the time and energy of a request, for one design or for many."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.polynomial.legendre import leggauss
 
-from codesign.chips import Chip
 from codesign.program import Program
 from codesign.workload import Workload
-from codesign_cost.area import chip_area
-from codesign_cost.demand import Array, Demand
-from codesign_cost.energy import LAW as ENERGY
+from codesign_cost.demand import Array, Demand, Table
 from codesign_cost.energy import EnergyRates, idle_power
-from codesign_cost.errors import DoesNotFitError
-from codesign_cost.laws import Law, law_of
+from codesign_cost.laws import Law, Usage
 from codesign_cost.machine import Machine
-from codesign_cost.money import usd_per_million_tokens
-from codesign_cost.reader import kv_cache_type, read_demand, weight_bytes
-from codesign_cost.result import CostResult
-from codesign_dialects.chip import Calibration
+from codesign_cost.reader import read_demand
 
 CAUSES = ("compute", "memory", "latency", "network")
 
-_POINTS = 33
-"""Positions of a generation at which decode is priced; time is nearly linear between them."""
+_NODES = 4
+"""Positions of a generation at which decode is priced: time is smooth between them, so that few are exact enough."""
 
-_MOST_CHIPS = 4096
-"""Systems up to here are tried for one that fits."""
-
-
-@dataclass
-class _Phase:
-    """Seconds and joules of a phase of the request, summed over its steps."""
-
-    seconds: float = 0.0
-    by_cause: dict[str, float] = field(default_factory=lambda: dict.fromkeys(CAUSES, 0.0))
-    by_operation: dict[str, float] = field(default_factory=dict[str, float])
-    joules: dict[str, float] = field(default_factory=dict[str, float])
-
-    def to_dict(self) -> dict[str, object]:
-        return {"seconds": self.seconds, "by_cause": self.by_cause, "by_operation": self.by_operation}
+_ABSCISSAE, _WEIGHTS = leggauss(_NODES)
 
 
-def price(program: Program, chip: Chip, workload: Workload, *, chips: int = 1) -> CostResult:
-    """The price of `workload` for `program` on `chips` of `chip` together (a system counts its own chips as well).
+@dataclass(frozen=True)
+class Points:
+    """Steps at which a request is priced: the prompt's, then some of its generation, each standing for several.
 
-    Raises
-    ------
-    DoesNotFitError
-        When weights and KV cache need more memory than there is.
-    CostError
-        When the program holds an operation, or the chip a unit, that the model does not know.
+    `weights` ``[2, points]`` sums them up to the two phases, prefill and decode.
     """
-    machine = Machine(chip.design, chip.chips * chips)
-    law = law_of(machine)
-    memory = _fit(program, machine, workload)
-    prompt = read_demand(program, batch=workload.batch, tokens=workload.input, past=np.zeros(1))
-    prefill = _phase(prompt, machine, law, 1)
-    steps = workload.output - 1
-    decode = _Phase()
-    if steps:
-        past = workload.input + np.unique(np.linspace(0, steps - 1, min(steps, _POINTS)))
-        step = read_demand(program, batch=workload.batch, tokens=1, past=past)
-        decode = _phase(step, machine, law, steps)
 
-    latency = prefill.seconds + decode.seconds
-    tokens = workload.batch * workload.output
-    joules = {
-        cause: machine.chips * (prefill.joules[cause] + decode.joules.get(cause, 0.0)) for cause in prefill.joules
-    }
-    joules["idle"] = machine.chips * idle_power(machine) * latency
-    energy = sum(joules.values())
-    by_cause = {cause: prefill.by_cause[cause] + decode.by_cause[cause] for cause in CAUSES}
-    rate = tokens / latency
-    usd, usd_note = usd_per_million_tokens(machine, tokens_per_second=rate, power=energy / latency)
-    return CostResult(
-        model=program.name,
-        chip=chip.name,
-        chips=machine.chips,
-        batch=workload.batch,
-        input=workload.input,
-        output=workload.output,
-        ttft_s=prefill.seconds,
-        tpot_s=decode.seconds / steps if steps else None,
-        latency_s=latency,
-        tokens_per_second=rate,
-        tokens_per_second_per_user=rate / workload.batch,
-        energy_per_token_j=energy / tokens,
-        boundary="chip",
-        power_w=energy / latency,
-        area_mm2=machine.chips * chip_area(machine).total * 1e6,
-        area_published=machine.design.area is not None,
-        usd_per_million_tokens=usd,
-        usd_note=usd_note,
-        bound=max(by_cause, key=lambda cause: by_cause[cause]),
-        memory=memory,
-        breakdown={
-            "prefill": prefill.to_dict(),
-            "decode": decode.to_dict(),
-            "energy_j": joules,
-            "area_mm2": {part: area * 1e6 for part, area in chip_area(machine).parts.items()},
-        },
-        notes=tuple(_notes(program, machine, law, workload)),
-    )
+    tokens: Array
+    past: Array
+    weights: Array
 
-
-def _fit(program: Program, machine: Machine, workload: Workload) -> dict[str, object]:
-    weights, kv = weight_bytes(program), _kv_bytes(program, workload, machine.chips)
-    needed, available = weights + kv, int(machine.chips * machine.memory_capacity)
-    level = "SRAM" if machine.on_chip else "off-chip memory"
-    if needed > available:
-        fitting = next((n for n in range(1, _MOST_CHIPS) if _fits(program, replace(machine, chips=n), workload)), None)
-        enough = "" if fitting is None else f"--chips {fitting}, "
-        raise DoesNotFitError(
-            f"{program.name} does not fit on {machine.chips} of @{machine.design.name}: "
-            f"weights of {_size(weights)} and a KV cache of {_size(kv)} need {_size(needed)} of {level}; "
-            f"available {_size(available)}, short by {_size(needed - available)}. "
-            f"Try {enough}a narrower format, or a smaller batch or context.",
-            needed=needed,
-            available=available,
+    @classmethod
+    def of(cls, workload: Workload) -> "Points":
+        """The points of a request: every step of a short generation, Gauss-Legendre nodes of a longer one."""
+        steps = workload.output - 1
+        if steps <= _NODES:
+            past, weights = workload.input + np.arange(steps), np.ones(steps)
+        else:
+            past, weights = workload.input + (steps - 1 + steps * _ABSCISSAE) / 2, _WEIGHTS * steps / 2
+        phases = np.zeros((2, len(past) + 1))
+        phases[0, 0] = 1
+        phases[1, 1:] = weights
+        return cls(
+            tokens=np.concatenate([[float(workload.input)], np.ones(len(past))]),
+            past=np.concatenate([[0.0], past]),
+            weights=phases,
         )
-    return {
-        "level": level,
-        "weights_bytes": weights,
-        "kv_cache_bytes": kv,
-        "needed_bytes": needed,
-        "available_bytes": available,
-    }
+
+    def weights_of(self, table: Table) -> Array:
+        """The weights for a table, which may have folded the generation into one point."""
+        kept = table.repeat.shape[1]
+        if kept == self.weights.shape[1]:
+            return self.weights
+        return np.concatenate([self.weights[:, : kept - 1], self.weights[:, kept - 1 :].sum(axis=1, keepdims=True)], 1)
 
 
-def _fits(program: Program, machine: Machine, workload: Workload) -> bool:
-    needed = weight_bytes(program) + _kv_bytes(program, workload, machine.chips)
-    return needed <= machine.chips * machine.memory_capacity
+@dataclass(frozen=True)
+class Spent:
+    """One table of a request on one chip, and the weights that sum its points up to prefill and decode."""
 
+    table: Table
+    usage: Usage
+    weights: Array
 
-def _kv_bytes(program: Program, workload: Workload, chips: int) -> int:
-    """Bytes set aside for keys and values on all chips: each has room for as many KV heads as the one with the most."""
-    cache = kv_cache_type(program)
-    if cache is None:
-        return 0
-    heads = cache.heads.data
-    return cache.nbytes(workload.batch, workload.context) * -(-heads // chips) * chips // heads
+    def by_operation(self) -> Array:
+        """Seconds of each operation over all runs and steps, ``[operations, 2, designs]``."""
+        return self.weights @ (self.usage.seconds * self.table.repeat)
 
+    def total(self, quantity: Array | float) -> Array:
+        """`quantity`, one of a run of each operation, over all operations, runs and steps, ``[2, designs]``."""
+        return self.weights @ (quantity * self.table.repeat).sum(axis=0)
 
-def _phase(demand: Demand, machine: Machine, law: Law, steps: int) -> _Phase:
-    values, rates = law.values(machine), EnergyRates.of(machine)
-    phase = _Phase()
-    for item in demand.items:
-        usage = law.usage(item, machine, values)
-
-        def total(quantity: Array | float, repeat: Array = item.repeat) -> float:
-            return steps * _mean(quantity * repeat)
-
+    def by_cause(self) -> Iterator[tuple[str, Array]]:
+        """Seconds by what they are spent on."""
+        usage = self.usage
         overlapped = usage.seconds - usage.latency - usage.network
         computes = np.asarray(usage.compute) >= usage.memory
-        for cause, seconds in (
-            ("compute", np.where(computes, overlapped, 0)),
-            ("memory", np.where(computes, 0, overlapped)),
-            ("latency", usage.latency),
-            ("network", usage.network),
-        ):
-            phase.by_cause[cause] += total(seconds)
-        phase.seconds += total(usage.seconds)
-        phase.by_operation[item.name] = phase.by_operation.get(item.name, 0.0) + total(usage.seconds)
-        for cause, joules in rates.joules(usage).items():
-            phase.joules[cause] = phase.joules.get(cause, 0.0) + total(joules)
-    return phase
+        yield "compute", np.where(computes, overlapped, 0)
+        yield "memory", np.where(computes, 0, overlapped)
+        yield "latency", np.asarray(usage.latency)
+        yield "network", np.asarray(usage.network)
 
 
-def _mean(values: Array) -> float:
-    """The mean over evenly spaced points of a generation, by the trapezoid rule."""
-    if len(values) == 1:
-        return float(values[0])
-    return float((values.sum() - (values[0] + values[-1]) / 2) / (len(values) - 1))
+@dataclass(frozen=True)
+class Request:
+    """A request as it runs: what it spends on one chip, and how batches follow each other through a pipeline.
+
+    A batch passes a pipeline in `parts`, as many as there are stages or sequences; every part takes the whole model's
+    time for each token, and all of them are under way at once.
+    """
+
+    spent: tuple[Spent, ...]
+    parts: int
+    stages: int
+    tensor: int
+    energy: EnergyRates
+
+    @classmethod
+    def of(cls, program: Program, machine: Machine, law: Law, workload: Workload) -> "Request":
+        """The request of `workload`.
+
+        Raises
+        ------
+        CostError
+            When the program holds an operation, or the chip a unit, that the model does not know.
+        """
+        parts = min(machine.pipeline, workload.batch)
+        points = Points.of(workload)
+        batch = -(-workload.batch // parts)
+        demand = read_demand(program, batch=batch, tokens=points.tokens, past=points.past)
+        return cls.on(demand, points, machine, law, parts)
+
+    @classmethod
+    def on(cls, demand: Demand, points: Points, machine: Machine, law: Law, parts: int = 1) -> "Request":
+        """The request of a demand that was read before."""
+        values = law.values(machine)
+        spent = tuple(
+            Spent(table, law.usage(table, machine, values), points.weights_of(table)) for table in demand.tables
+        )
+        return cls(spent, parts, machine.pipeline, machine.tensor, EnergyRates.of(machine))
+
+    @property
+    def fill(self) -> Array:
+        """What the prompt and the generation take of the time one part takes, ``[2, 1]``: in the prompt the last part
+        waits for those before it."""
+        return np.array([[(self.parts + self.stages - 1) / self.stages], [1.0]])
+
+    def seconds(self) -> Array:
+        """Seconds of prefill and decode, ``[2, designs]``."""
+        return self.fill * sum(own.total(own.usage.seconds) for own in self.spent)
+
+    def joules(self) -> dict[str, Array]:
+        """Joules of both phases on all chips by cause, without what idles; ``[2, designs]`` each."""
+        found: dict[str, Array] = {}
+        for own in self.spent:
+            for cause, joules in self.energy.joules(own.usage).items():
+                if isinstance(joules, float):
+                    continue  # nothing of this kind
+                total = self.parts * self.tensor * own.total(joules)
+                found[cause] = found[cause] + total if cause in found else total
+        return found
+
+    def by_cause(self) -> dict[str, Array]:
+        """Seconds of both phases by what they are spent on."""
+        found: dict[str, Array] = {cause: np.zeros((2, 1)) for cause in CAUSES}
+        for own in self.spent:
+            for cause, seconds in own.by_cause():
+                if seconds.any():
+                    found[cause] = found[cause] + self.fill * own.total(seconds)
+        return found
+
+    def by_operation(self) -> dict[str, Array]:
+        """Seconds of both phases by operation."""
+        found: dict[str, Array] = {}
+        for own in self.spent:
+            for name, seconds in zip(own.table.names, own.by_operation(), strict=True):
+                found[name] = found.get(name, np.zeros((2, 1))) + self.fill * seconds
+        return found
 
 
-def _notes(program: Program, machine: Machine, law: Law, workload: Workload) -> Iterator[str]:
-    used = [part for part in machine.design.all(Calibration) if part.law in (law.name, ENERGY)]
-    for part in used:
-        yield f"{part.law}: fitted on {part.fitted_on}, mean error {part.residual:.0%}"
-    if law.coefficients and not law.calibrations(machine):
-        yield f"{law.name}: not calibrated for @{machine.design.name}, so nothing is lost: an upper bound on speed"
-    cache = kv_cache_type(program)
-    if cache is not None and 0 < cache.context.data < workload.context:
-        yield f"{workload.context} tokens of context are more than the {cache.context.data} the model was made for"
-    if machine.design.area is None:
-        yield "area: estimated from multiply-accumulates, lanes and SRAM; without input and output"
-
-
-def _size(count: float) -> str:
-    for unit in ("B", "KiB", "MiB"):
-        if count < 1024:
-            return f"{count:.4g} {unit}"
-        count /= 1024
-    return f"{count:.4g} GiB"
+def idle_joules(machine: Machine, seconds: Array) -> Array:
+    """Joules that all chips leak and idle away in `seconds`."""
+    return machine.chips * idle_power(machine) * seconds

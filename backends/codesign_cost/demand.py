@@ -1,9 +1,12 @@
-"""Layer one, demand: the operations of a step of the model, each with how often it runs. No chip is looked at.
+"""Layer one, demand: the operations of a request, each with how often it runs. No chip is looked at.
 
-Every quantity may be an array over *points* (the positions of a generation), so that one reading prices all of them.
+Arrays have three axes, ``[operations, points, designs]``. A point is a step of the model at one position: the first is
+the prompt's, the others sample the generation. The last axis has length 1 here; designs priced together fill it.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,16 +49,6 @@ class Product:
     split: str
     opens: bool
 
-    @property
-    def macs(self) -> Array:
-        """Multiply-accumulates of one run."""
-        return self.rows * self.columns * self.reduction
-
-    @property
-    def weight_bytes(self) -> int:
-        """Stored bytes of the weight, scales included."""
-        return self.weight.nbytes((self.columns, self.reduction))
-
 
 @dataclass(frozen=True)
 class Attention:
@@ -71,17 +64,6 @@ class Attention:
     context: Array
     pairs: Array
     cache: Encoding
-
-    @property
-    def macs(self) -> Array:
-        """Multiply-accumulates of one run: scores and weighted values."""
-        return 2.0 * self.batch * self.heads * self.size * self.pairs
-
-    @property
-    def kv_bytes(self) -> Array:
-        """Stored bytes of the keys and values of all sequences, read once."""
-        per_token = 2 * self.cache.bits((self.batch, self.kv_heads, self.size)) / 8
-        return per_token * self.context
 
 
 @dataclass(frozen=True)
@@ -102,7 +84,8 @@ class Elementwise:
 
 @dataclass(frozen=True)
 class Collective:
-    """An exchange between chips: an ``all_reduce`` or ``all_gather`` of `elements` values."""
+    """An exchange of `elements` values: ``all_reduce`` or ``all_gather`` between the chips that share a layer, ``send``
+    between those that follow each other in a pipeline."""
 
     name: str
     repeat: Array
@@ -114,14 +97,208 @@ Item = Product | Attention | Elementwise | Collective
 
 
 @dataclass(frozen=True)
-class Demand:
-    """What one step asks for: the distinct operations with how often each runs."""
+class Products:
+    """Matrix products as columns; the fields are those of :class:`Product`."""
 
-    items: tuple[Item, ...]
-    batch: int
-    tokens: int
+    names: tuple[str, ...]
+    repeat: Array
+    rows: Array
+    columns: Array
+    reduction: Array
+    weight_bytes: Array
+    weights: tuple[Encoding, ...]
+    inputs: tuple[Encoding, ...]
+    integer: tuple[bool, ...]
+    by_rows: Array
+    opens: Array
+
+    @classmethod
+    def of(cls, items: Sequence[Product]) -> "Products":
+        """The columns of `items`."""
+        return cls(
+            names=tuple(item.name for item in items),
+            repeat=_points([item.repeat for item in items]),
+            rows=_points([item.rows for item in items]),
+            columns=_column([item.columns for item in items]),
+            reduction=_column([item.reduction for item in items]),
+            weight_bytes=_column([item.weight.nbytes((item.columns, item.reduction)) for item in items]),
+            weights=tuple(item.weight for item in items),
+            inputs=tuple(item.input for item in items),
+            integer=tuple(item.integer for item in items),
+            by_rows=_column([item.split == "rows" for item in items]),
+            opens=_column([item.opens for item in items]),
+        )
 
     @property
     def macs(self) -> Array:
-        """Multiply-accumulates of the whole step."""
-        return np.sum([item.repeat * item.macs for item in self.items if isinstance(item, Product | Attention)], axis=0)
+        """Multiply-accumulates of one run of each."""
+        return self.rows * self.columns * self.reduction
+
+
+@dataclass(frozen=True)
+class Attentions:
+    """Attention operations as columns; the fields are those of :class:`Attention`, `token_bytes` what a token of one
+    sequence takes in the cache."""
+
+    names: tuple[str, ...]
+    repeat: Array
+    batch: Array
+    heads: Array
+    kv_heads: Array
+    size: Array
+    tokens: Array
+    context: Array
+    pairs: Array
+    token_bytes: Array
+    caches: tuple[Encoding, ...]
+
+    @classmethod
+    def of(cls, items: Sequence[Attention]) -> "Attentions":
+        """The columns of `items`."""
+        return cls(
+            names=tuple(item.name for item in items),
+            repeat=_points([item.repeat for item in items]),
+            batch=_column([item.batch for item in items]),
+            heads=_column([item.heads for item in items]),
+            kv_heads=_column([item.kv_heads for item in items]),
+            size=_column([item.size for item in items]),
+            tokens=_points([item.tokens for item in items]),
+            context=_points([item.context for item in items]),
+            pairs=_points([item.pairs for item in items]),
+            token_bytes=_column([2 * float(item.cache.bits((item.kv_heads, item.size))) / 8 for item in items]),
+            caches=tuple(item.cache for item in items),
+        )
+
+    @property
+    def macs(self) -> Array:
+        """Multiply-accumulates of one run of each: scores and weighted values."""
+        return 2 * self.batch * self.heads * self.size * self.pairs
+
+    @property
+    def kv_bytes(self) -> Array:
+        """Stored bytes of the keys and values of all sequences, read once."""
+        return self.batch * self.token_bytes * self.context
+
+
+@dataclass(frozen=True)
+class Elementwises:
+    """Elementwise operations as columns; the fields are those of :class:`Elementwise`."""
+
+    names: tuple[str, ...]
+    repeat: Array
+    elements: Array
+    operations: Array
+    memory_bytes: Array
+    leads: Array
+    sharded: Array
+
+    @classmethod
+    def of(cls, items: Sequence[Elementwise]) -> "Elementwises":
+        """The columns of `items`."""
+        return cls(
+            names=tuple(item.name for item in items),
+            repeat=_points([item.repeat for item in items]),
+            elements=_points([item.elements for item in items]),
+            operations=_column([item.operations for item in items]),
+            memory_bytes=_points([item.memory_bytes for item in items]),
+            leads=_column([item.leads for item in items]),
+            sharded=_column([item.sharded for item in items]),
+        )
+
+    def named(self, name: str) -> Array:
+        """1 where the operation has this name, 0 elsewhere."""
+        return _column([own == name for own in self.names])
+
+
+@dataclass(frozen=True)
+class Collectives:
+    """Exchanges as columns; the fields are those of :class:`Collective`."""
+
+    names: tuple[str, ...]
+    repeat: Array
+    elements: Array
+    kinds: tuple[str, ...]
+
+    @classmethod
+    def of(cls, items: Sequence[Collective]) -> "Collectives":
+        """The columns of `items`."""
+        return cls(
+            names=tuple(item.name for item in items),
+            repeat=_points([item.repeat for item in items]),
+            elements=_points([item.elements for item in items]),
+            kinds=tuple(item.kind for item in items),
+        )
+
+    def of_kind(self, kind: str) -> Array:
+        """1 where the exchange is of this kind, 0 elsewhere."""
+        return _column([own == kind for own in self.kinds])
+
+
+Table = Products | Attentions | Elementwises | Collectives
+
+T = TypeVar("T", Products, Elementwises, Collectives)
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What a request asks for: its distinct operations, in tables of one kind each.
+
+    A table whose operations are the same at every point of the generation keeps two points, the prompt's and one for
+    all others.
+    """
+
+    tables: tuple[Table, ...]
+
+    @classmethod
+    def of(cls, items: Sequence[Item]) -> "Demand":
+        """The tables of `items`, in the order of their kinds."""
+        found: list[Table] = []
+        if products := [item for item in items if isinstance(item, Product)]:
+            found.append(_folded(Products.of(products)))
+        if attentions := [item for item in items if isinstance(item, Attention)]:
+            found.append(Attentions.of(attentions))
+        elementwises = [item for item in items if isinstance(item, Elementwise)]
+        # Softmax grows with the context, as a loop over key blocks does; the others do not.
+        fixed, growing = _split(elementwises)
+        found += [_folded(Elementwises.of(own)) for own in (fixed, growing) if own]
+        if collectives := [item for item in items if isinstance(item, Collective)]:
+            found.append(_folded(Collectives.of(collectives)))
+        return cls(tuple(found))
+
+    @property
+    def macs(self) -> Array:
+        """Multiply-accumulates of the whole step, at each point."""
+        counted = [table for table in self.tables if isinstance(table, Products | Attentions)]
+        counts = [cast(Array, (table.repeat * table.macs).sum(axis=(0, 2))) for table in counted]
+        points = max(len(count) for count in counts)
+        total = np.zeros(points, dtype=np.float64)
+        for count in counts:
+            total += np.pad(count, (0, points - len(count)), mode="edge")
+        return total
+
+
+def _split(items: Sequence[Elementwise]) -> tuple[list[Elementwise], list[Elementwise]]:
+    """Those that are the same at every point after the first, and those that are not."""
+    if not items:
+        return [], []
+    work = _points([item.elements * item.repeat for item in items])
+    grows = (work[:, 2:] != work[:, 1:2]).any(axis=(1, 2))
+    pairs = list(zip(items, grows.tolist(), strict=True))
+    return [item for item, grown in pairs if not grown], [item for item, grown in pairs if grown]
+
+
+def _folded(table: T) -> T:
+    """The table with two points only, where all after the first are alike."""
+    arrays = {name: cast(Array, value) for name, value in vars(table).items() if isinstance(value, np.ndarray)}
+    wide = {name: array for name, array in arrays.items() if array.shape[1] > 2}
+    if any((array[:, 2:] != array[:, 1:2]).any() for array in wide.values()):
+        return table
+    return replace(table, **{name: array[:, :2] for name, array in wide.items()})
+
+
+def _column(values: Sequence[float]) -> Array:
+    return np.array(values, dtype=np.float64)[:, None, None]
+
+
+def _points(values: Sequence[Array]) -> Array:
+    return np.array(values, dtype=np.float64)[:, :, None]

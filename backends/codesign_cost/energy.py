@@ -4,12 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
+import numpy as np
+
 from codesign_cost.area import chip_area
 from codesign_cost.demand import Array
 from codesign_cost.laws.law import Coefficient, Usage
-from codesign_cost.machine import Machine
-from codesign_cost.technology import at_node, constant, interpolate
-from codesign_dialects.chip import Calibration, Memory, Sram
+from codesign_cost.machine import Machine, element_of, stacked
+from codesign_cost.technology import Figure, at_node, constant, interpolate
+from codesign_dialects.chip import Memory, Sram
 from codesign_dialects.encoding import NumberFormat, number_format
 
 PICOJOULE = 1e-12
@@ -23,8 +25,11 @@ _SRAM_SIZES = {"8KiB": 2**13, "32KiB": 2**15, "1MiB": 2**20}
 
 
 @cache
-def mac_energy(number: NumberFormat, process: float) -> float:
-    """Joules of a multiply-accumulate: a multiplier grows with the square of its significand, sums are 32 bits wide."""
+def mac_picojoules(number: NumberFormat) -> float:
+    """Picojoules of a multiply-accumulate at 7 nm.
+
+    A multiplier grows with the square of its significand; sums are 32 bits wide.
+    """
     if number.kind == "float":
         if number.bits > 16:
             multiply = constant("float_multiply_32")
@@ -34,15 +39,24 @@ def mac_energy(number: NumberFormat, process: float) -> float:
     else:
         multiply = 0.0 if number.kind == "ternary" else constant("integer_multiply_8") * (number.bits / 8) ** 2
         add = constant("integer_add_32")
-    return (multiply + add) * at_node("energy_factor", process) * PICOJOULE
+    return multiply + add
 
 
-def sram_energy_per_byte(machine: Machine) -> float:
+def mac_energy(number: NumberFormat, process: float) -> float:
+    """Joules of a multiply-accumulate at a process of `process` metres."""
+    return mac_picojoules(number) * at_node("energy_factor", process) * PICOJOULE
+
+
+def sram_energy_per_byte(machine: Machine) -> Figure:
     """Joules a byte read from SRAM, by the size of the banks most of it is in."""
-    banks = [(count * sram.capacity, sram.capacity / sram.banks) for count, sram in machine.parts(Sram)]
-    if not banks:
+    largest: Figure = 0.0
+    bank: Figure = 1.0
+    for count, sram in machine.parts(Sram):
+        capacity = count * sram.capacity
+        bank = np.where(capacity > largest, sram.capacity / sram.banks, bank)
+        largest = np.maximum(largest, capacity)
+    if not np.any(largest):
         return 0.0
-    _, bank = max(banks)
     read = interpolate(list(_SRAM_SIZES.values()), [constant(f"sram_read_64b_{size}") for size in _SRAM_SIZES], bank)
     return read / 8 * at_node("energy_factor", machine.design.process) * PICOJOULE
 
@@ -59,7 +73,7 @@ class EnergyRates:
 
     process: float
     switching: float
-    sram: float
+    sram: Figure
     memory: float
     link: float
 
@@ -75,17 +89,21 @@ class EnergyRates:
         )
 
     def joules(self, usage: Usage) -> dict[str, Array | float]:
-        """Joules of one run on one chip, by cause; arrays where the usage has arrays."""
-        mac, vector = (mac_energy(number_format(name), self.process) for name in (usage.number_format, "float32"))
+        """Joules of one run of each operation on one chip, by cause."""
+        node = at_node("energy_factor", self.process) * PICOJOULE
+        macs = usage.macs * node
+        if usage.formats:
+            macs = macs * stacked([mac_picojoules(element_of(name)) for name in usage.formats])
+        vector = mac_picojoules(number_format("float32")) * node
         return {
-            "compute": self.switching * (usage.macs * mac + usage.vector_operations * vector),
+            "compute": self.switching * (macs + usage.vector_operations * vector),
             "sram": self.switching * usage.sram_bytes * self.sram,
             "memory": self.switching * usage.memory_bytes * self.memory,
             "link": self.switching * usage.link_bytes * self.link,
         }
 
 
-def idle_power(machine: Machine) -> float:
+def idle_power(machine: Machine) -> Figure:
     """Watts of one idle chip: as stated, or a share of its design power, or the leakage of its area."""
     design = machine.design
     if design.idle_power is not None:
@@ -99,7 +117,7 @@ def idle_power(machine: Machine) -> float:
 def coefficients(machine: Machine) -> dict[str, float]:
     """The coefficients of a machine's energy, calibrated or 1."""
     values = {name: coefficient.ideal for name, coefficient in COEFFICIENTS.items()}
-    for calibration in machine.design.all(Calibration):
+    for calibration in machine.calibrations:
         if calibration.law == LAW:
             values |= {name: value for name, value in calibration.values.items() if name in values}
     return values

@@ -1,12 +1,35 @@
-"""A design as the time laws see it: what one chip does and moves in a second."""
+"""A design as the time laws see it: what one chip does and moves in a second.
 
+Every figure is a number, or an array with a value for each of many designs of one structure (see `variants`).
+"""
+
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property, reduce
 from typing import TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
+from codesign_cost.calibrations import calibrations_of
+from codesign_cost.demand import Array
 from codesign_cost.errors import CostError
-from codesign_dialects.chip import Attention, Core, Design, Dma, Link, Matmul, Memory, Part, Scheduler, Sram, Vector
-from codesign_dialects.encoding import Encoding, NumberFormat, number_format
+from codesign_cost.technology import Figure
+from codesign_dialects.chip import (
+    Attention,
+    Calibration,
+    Core,
+    Design,
+    Dma,
+    Link,
+    Matmul,
+    Memory,
+    Part,
+    Scheduler,
+    Sram,
+    Vector,
+)
+from codesign_dialects.encoding import ENCODINGS, Encoding, NumberFormat, number_format
 
 VECTOR_FORMAT = "float32"
 """What a vector unit computes a product in when no matrix unit takes it."""
@@ -16,10 +39,23 @@ P = TypeVar("P", bound=Part)
 
 @dataclass(frozen=True)
 class Machine:
-    """One of `chips` like chips that work on a model together, each holding its share of every layer."""
+    """One of the like chips that work on a model together.
+
+    `tensor` of them share each layer; `pipeline` such groups follow each other, each with its share of the layers.
+    `system_link` is what joins them where a system states it; otherwise the design's own link does. `resident` tells
+    whether weights and cache stay in SRAM from step to step, although there is memory.
+    """
 
     design: Design
-    chips: int = 1
+    tensor: int = 1
+    pipeline: int = 1
+    system_link: Link | None = None
+    resident: bool | NDArray[np.bool_] = False
+
+    @property
+    def chips(self) -> int:
+        """All of them."""
+        return self.tensor * self.pipeline
 
     def parts(self, kind: type[P]) -> list[tuple[int, P]]:
         """The parts of one kind, of the chip and of its cores, each with how many of it the chip has."""
@@ -63,19 +99,28 @@ class Machine:
         """The attention unit and how many of it the chip has, where there is one."""
         return self.only(Attention) if self.parts(Attention) else None
 
-    def macs_per_second(self, number_format: str) -> float:
+    @cached_property
+    def calibrations(self) -> tuple[Calibration, ...]:
+        """What was fitted on chips of the design's family, and after it what the design states itself."""
+        return (*calibrations_of(self.design.family), *self.design.all(Calibration))
+
+    def macs_per_second(self, name: str) -> Figure:
         """Peak multiply-accumulates a second in a format a matrix unit takes, or of the vector units in float32."""
-        if number_format in self.matmul.formats:
-            return self.matmul.macs(number_format) * self.design.clock
+        if name in self.matmul.formats:
+            return self.matmul.macs(name) * self.design.clock
         return self.vector_operations_per_second
 
+    def rates(self, names: Sequence[str]) -> Array:
+        """:meth:`macs_per_second` of each of several formats, ``[formats, 1, designs]``."""
+        return stacked([self.macs_per_second(name) for name in names])
+
     @cached_property
-    def vector_operations_per_second(self) -> float:
+    def vector_operations_per_second(self) -> Figure:
         """Elementwise operations a second; a multiply-accumulate counts as one."""
-        rate = sum(count * vector.lanes for count, vector in self.parts(Vector)) * self.design.clock
-        if not rate:
+        units = self.parts(Vector)
+        if not units:
             raise CostError(f"chip @{self.design.name}: it has no vector unit, which norms and activations need")
-        return rate
+        return sum(count * vector.lanes for count, vector in units) * self.design.clock
 
     @cached_property
     def on_chip(self) -> bool:
@@ -83,39 +128,47 @@ class Machine:
         return not self.design.all(Memory)
 
     @cached_property
-    def memory_bandwidth(self) -> float:
+    def memory_bandwidth(self) -> Figure:
         """Bytes a second from where the model lives: memory, through the DMA where one is stated; or SRAM."""
         if self.on_chip:
             return self.sram_bandwidth
         bandwidth = sum(memory.count * memory.bandwidth for memory in self.design.all(Memory))
-        ports = sum(count * dma.width for count, dma in self.parts(Dma)) * self.design.clock
-        return min(bandwidth, ports) if ports else bandwidth
+        ports = self.parts(Dma)
+        if not ports:
+            return bandwidth
+        return np.minimum(bandwidth, sum(count * dma.width for count, dma in ports) * self.design.clock)
 
     @cached_property
-    def memory_capacity(self) -> float:
+    def memory_capacity(self) -> Figure:
         """Bytes of one chip that can hold the model: memory, or SRAM when there is none."""
         if self.on_chip:
             return self.sram_capacity()
         return sum(memory.count * memory.capacity for memory in self.design.all(Memory))
 
     @property
-    def memory_latency(self) -> float:
+    def memory_latency(self) -> Figure:
         """Seconds from a request to its first data; 0 when not stated."""
-        return max((memory.latency or 0.0 for memory in self.design.all(Memory)), default=0.0)
+        return largest(memory.latency or 0.0 for memory in self.design.all(Memory))
 
-    def sram_capacity(self, *roles: str) -> float:
+    def sram_capacity(self, *roles: str) -> Figure:
         """Bytes of SRAM of these roles, or of all that is not a cache."""
         srams = [(count, sram) for count, sram in self.parts(Sram) if sram.role in roles or not roles]
         return sum(count * sram.capacity for count, sram in srams if sram.role != "cache")
 
     @cached_property
-    def sram_bandwidth(self) -> float:
+    def sram_bandwidth(self) -> Figure:
         """Bytes a second of all SRAM that is not a cache."""
-        total = 0.0
+        total: Figure = 0.0
         for count, sram in self.parts(Sram):
             if sram.role != "cache":
-                total += count / sram.count * sram.bytes_per_second(self.design.clock)
+                total = total + count / sram.count * sram.bytes_per_second(self.design.clock)
         return total
+
+    @cached_property
+    def cache_bandwidth(self) -> Figure:
+        """Bytes a second of the cache that cores share before memory; unlimited without one."""
+        caches = [sram.bytes_per_second(self.design.clock) for sram in self.design.all(Sram) if sram.role == "cache"]
+        return sum(caches) if caches else np.inf
 
     @cached_property
     def link(self) -> Link:
@@ -126,6 +179,8 @@ class Machine:
         CostError
             When the design has none.
         """
+        if self.system_link is not None:
+            return self.system_link
         links = self.design.all(Link)
         if len(links) == 1:
             return links[0]
@@ -141,16 +196,46 @@ class Machine:
         vector units in float32.
         """
         matmul = self.matmul
-        formats = [number_format(name) for name in matmul.formats if _is_number(name)]
-        element = weight.element
-        same = element.name in matmul.formats
-        if same and (integer or element.kind == "float"):
-            return element.name
-        candidates = [f for f in formats if _holds(f, element) and (f.kind == "int") == integer]
-        if not integer:
-            candidates = [f for f in candidates if f.bits >= 16]
-        fastest = max(candidates, key=lambda f: matmul.rate(f.name), default=None)
-        return fastest.name if fastest else VECTOR_FORMAT
+        return _product_format(matmul.formats, tuple(matmul.rates.items()), weight, integer)
+
+    def product_formats(self, weights: Sequence[Encoding], integer: Sequence[bool]) -> tuple[str, ...]:
+        """:meth:`product_format` of each of several products."""
+        return tuple(self.product_format(weight, integer=own) for weight, own in zip(weights, integer, strict=True))
+
+
+def element_of(name: str) -> NumberFormat:
+    """The numbers that a matrix unit multiplies in a format or encoding called `name`."""
+    return ENCODINGS[name].element if name in ENCODINGS else number_format(name)
+
+
+def stacked(values: Sequence[Figure]) -> Array:
+    """Figures one above the other, ``[values, 1, designs]``."""
+    if all(isinstance(value, int | float) for value in values):
+        return np.array(values, dtype=np.float64)[:, None, None]
+    rows = np.broadcast_arrays(*(np.atleast_1d(value) for value in values))
+    return np.stack(rows)[:, None, :].astype(np.float64)
+
+
+def largest(values: Iterable[Figure]) -> Figure:
+    """The largest of several figures, design by design; 0 when there are none."""
+    return reduce(np.maximum, values, 0.0)
+
+
+@cache
+def _product_format(
+    formats: tuple[str, ...], rates: tuple[tuple[str, float], ...], weight: Encoding, integer: bool
+) -> str:
+    element = weight.element
+    if str(weight) in ENCODINGS and str(weight) in formats:
+        return str(weight)
+    if element.name in formats and (integer or element.kind == "float"):
+        return element.name
+    candidates = [number_format(name) for name in formats if _is_number(name)]
+    candidates = [f for f in candidates if _holds(f, element) and (f.kind == "int") == integer]
+    if not integer:
+        candidates = [f for f in candidates if f.bits >= 16]
+    fastest = max(candidates, key=lambda f: dict(rates).get(f.name, 1.0), default=None)
+    return fastest.name if fastest else VECTOR_FORMAT
 
 
 def _is_number(name: str) -> bool:

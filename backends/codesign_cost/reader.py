@@ -36,8 +36,8 @@ def kv_cache_type(program: Program) -> transformer.KVCacheType | None:
     return next((type for type in types if isinstance(type, transformer.KVCacheType)), None)
 
 
-def read_demand(program: Program, *, batch: int, tokens: int, past: Array) -> Demand:
-    """The demand of one step: `batch` sequences, `tokens` new tokens each, after `past` tokens (one value a point).
+def read_demand(program: Program, *, batch: int, tokens: Array, past: Array) -> Demand:
+    """The demand of steps: `batch` sequences, `tokens` new tokens each, after `past` tokens (one value a point).
 
     Raises
     ------
@@ -46,7 +46,7 @@ def read_demand(program: Program, *, batch: int, tokens: int, past: Array) -> De
     """
     reader = _Reader(program.module, batch, tokens, past)
     reader.step(program.step)
-    return Demand(tuple(reader.items), batch, tokens)
+    return Demand.of(reader.items)
 
 
 def unknown_operations(program: Program) -> Iterator[str]:
@@ -72,11 +72,11 @@ class _Tensor:
 class _Reader:
     """Walks the step, carrying what is known of each value, and notes the work of each operation."""
 
-    def __init__(self, module: ModuleOp, batch: int, tokens: int, past: Array):
+    def __init__(self, module: ModuleOp, batch: int, tokens: Array, past: Array):
         self.functions = {op.sym_name.data: op for op in module.ops if isinstance(op, func.FuncOp)}
         self.batch = batch
         self.past = past
-        self.tokens = np.full_like(past, tokens)
+        self.tokens = tokens
         self.items: list[Item] = []
         self.repeat: Array = np.ones_like(past)
         self.iterations: Array = np.ones_like(past)
@@ -110,6 +110,10 @@ class _Reader:
     def read_repeat(self, op: Operation) -> None:
         assert isinstance(op, transformer.RepeatOp)
         block = self.functions[op.layer.string_value()].body.block
+        streams = [operand for operand in op.operands if operand in self.tensors]
+        if streams:  # what a stage of a pipeline hands to the next
+            elements = self.batch * self._tensor(streams[0]).tokens * _features(streams[0])
+            self.items.append(Collective("send", self.repeat, elements, "send"))
         _, *arguments = block.args
         for argument, operand in zip(arguments, op.operands, strict=True):
             self._copy(operand, argument)
@@ -149,29 +153,30 @@ class _Reader:
 
     def read_linear(self, op: Operation) -> None:
         assert isinstance(op, transformer.LinearOp)
-        input = self._tensor(op.input)
-        columns, reduction = _shape(op.weight)
-        last = all(isinstance(use.operation, func.ReturnOp) for use in op.result.uses)
+        value, weight, result = op.input, op.weight, op.result
+        input = self._tensor(value)
+        columns, reduction = _shape(weight)
+        last = all(isinstance(use.operation, func.ReturnOp) for use in result.uses)
         self.items.append(
             Product(
-                name="head" if last else _parameter(op.weight),
+                name="head" if last else _parameter(weight),
                 repeat=self.repeat * self.iterations,
                 rows=self.batch * input.tokens,
                 columns=columns,
                 reduction=reduction,
-                weight=encoding_of(op.weight.type),
-                input=encoding_of(op.input.type),
+                weight=encoding_of(weight.type),
+                input=encoding_of(value.type),
                 integer=op.integer,
                 split="rows" if input.sharded else "columns",
-                opens=op.input not in self.opened,
+                opens=value not in self.opened,
             )
         )
-        self.opened.add(op.input)
-        self.tensors[op.result] = _Tensor(input.tokens, sharded=not input.sharded)
+        self.opened.add(value)
+        self.tensors[result] = _Tensor(input.tokens, sharded=not input.sharded)
         if input.sharded:
-            self._note_collective(op.result, "all_reduce")
+            self._note_collective(result, "all_reduce")
         elif last:
-            self._note_collective(op.result, "all_gather")  # whoever picks the next token needs all logits
+            self._note_collective(result, "all_gather")  # whoever picks the next token needs all logits
 
     def read_append(self, op: Operation) -> None:
         assert isinstance(op, transformer.AppendKVOp)

@@ -10,13 +10,15 @@ class CostResult:
 
     `tokens_per_second` counts the output tokens of all users over the whole request, prompt included;
     `tokens_per_second_per_user` is its share of each. `tpot_s` is the mean of the tokens after the first, None when
-    there are none. `energy_per_token_j` is the request's joules over its output tokens, within `boundary`.
+    there are none. `energy_per_token_j` is the request's joules over its output tokens, within `boundary`: the chips
+    and their memory, or the whole system at its wall.
     `bound` is what most of the request's time is spent on: compute, memory, latency or network.
     """
 
     model: str
     chip: str
     chips: int
+    stages: int
     batch: int
     input: int
     output: int

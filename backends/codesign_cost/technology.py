@@ -5,8 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from itertools import pairwise
-from math import exp, log
+
+import numpy as np
+from numpy.typing import NDArray
+
+Figure = float | NDArray[np.float64]
+"""A number, or one for each of many designs."""
 
 
 @dataclass(frozen=True)
@@ -39,19 +43,15 @@ def constant(key: str) -> float:
     return row.value
 
 
+@cache
 def at_node(key: str, process: float) -> float:
     """The value of `key` at a process of `process` metres: log-log between its rows, the nearest beyond them."""
     rows = constants()[key]
-    return interpolate([row.node or 0 for row in rows], [row.value for row in rows], process * 1e9)
+    return float(interpolate([row.node or 0 for row in rows], [row.value for row in rows], process * 1e9))
 
 
-def interpolate(points: Sequence[float], values: Sequence[float], at: float) -> float:
-    """Log-log interpolation of positive `values` at `points`, constant beyond the ends."""
+def interpolate(points: Sequence[float], values: Sequence[float], at: Figure) -> Figure:
+    """Log-log interpolation of positive `values` at `points`, constant beyond the ends; `at` may be an array."""
     pairs = sorted(zip(points, values, strict=True))
-    if at <= pairs[0][0]:
-        return pairs[0][1]
-    for (low, below), (high, above) in pairwise(pairs):
-        if at <= high:
-            share = log(at / low) / log(high / low)
-            return exp(log(below) * (1 - share) + log(above) * share)
-    return pairs[-1][1]
+    known, answers = np.log([point for point, _ in pairs]), np.log([value for _, value in pairs])
+    return np.exp(np.interp(np.log(at), known, answers))

@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 
 from codesign_numpy.buffers import Floats, KVCache
 
-QUERY_BLOCK = 64
-"""Queries that share one pass over their keys: keys that all of them must not see are never multiplied."""
+QUERY_BLOCK = 48
+"""Queries that share one pass over their keys: keys that all of them must not see are never multiplied. More would make
+larger products, fewer multiply less in vain; short prompts want fewer."""
 
 
 def _by_kv_head(queries: Floats, kv_heads: int) -> Floats:
@@ -56,21 +57,24 @@ def attend_one(queries: Floats, keys: Floats, values: Floats, scale: np.float32,
 def _attend_many(queries: Floats, keys: Floats, values: Floats, scale: np.float32, out: Floats) -> None:
     """Queries ``[tokens, heads, size]``, the last tokens of the keys and values ``[KV heads, seen, size]``.
 
-    Scores are ``[KV heads, seen, heads of one KV head · tokens]``: NumPy reduces over the middle axis many queries at a
-    time, over the last one row by row.
+    All that depends on queries is ``[KV heads, …, heads of one KV head · tokens]``: one product serves the heads that
+    share keys, and NumPy reduces over the middle axis many queries at a time, over the last one row by row.
     """
     tokens, heads, size = queries.shape
     kv_heads, seen = keys.shape[:2]
-    scaled = _by_kv_head(queries, kv_heads) * scale
-    scores = np.matmul(keys, scaled.transpose(0, 2, 1))
+    split, order = (tokens, kv_heads, heads // kv_heads, size), (1, 3, 2, 0)
+    scaled = np.multiply(queries.reshape(split).transpose(order), scale, order="C")
+    scores = np.matmul(keys, scaled.reshape(kv_heads, size, -1))
     latest = scores.reshape(kv_heads, seen, -1, tokens)[:, seen - tokens :]
     np.copyto(latest, np.float32(-np.inf), where=_later(tokens)[:, None])
     np.subtract(scores, np.maximum.reduce(scores, axis=1, keepdims=True), out=scores)
     np.exp(scores, out=scores)
-    total = np.add.reduce(scores, axis=1)
-    result = np.matmul(scores.transpose(0, 2, 1), values)
+    total = np.add.reduce(scores, axis=1, keepdims=True)
+    result = np.matmul(values.transpose(0, 2, 1), scores)
     np.divide(
-        result.reshape(heads, tokens, size).transpose(1, 0, 2), total.reshape(heads, tokens).T[..., None], out=out
+        result.reshape(kv_heads, size, -1, tokens),
+        total.reshape(kv_heads, 1, -1, tokens),
+        out=out.reshape(split).transpose(order),
     )
 
 

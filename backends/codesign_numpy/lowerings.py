@@ -32,7 +32,7 @@ from codesign_dialects.transformer import (
 from codesign_numpy.attention import attend, attend_block, attend_one
 from codesign_numpy.buffers import Floats, Integers, KVCache
 from codesign_numpy.linear import folds_weight, lower_linear
-from codesign_numpy.plan import Lowering, Plan, lower_end, lower_get, lower_repeat, weight_of
+from codesign_numpy.plan import Lowering, Plan, feature_major, lower_end, lower_get, lower_repeat, weight_of
 
 ONE = np.float32(1)
 CACHED_VALUES = 1 << 15
@@ -87,8 +87,9 @@ def _rotation(plan: Plan, size: int, theta: float, pair: int) -> tuple[Floats, F
     """
     key = (size, theta, pair)
     if key not in plan.rotations:
-        shape = (plan.batch, plan.tokens, 1, size // 2)
-        cosine, sine = np.empty(shape, np.float32), np.empty((2, *shape), np.float32)
+        shape = (plan.batch, plan.tokens, 1)
+        cosine = feature_major((*shape, size // 2))
+        sine = np.moveaxis(feature_major((*shape, size)).reshape(*shape, 2, size // 2), -2, 0)
         frequencies = theta ** (-np.arange(0, size, 2) / size)
         offsets, past = np.arange(plan.tokens), plan.inputs.past
 
@@ -104,14 +105,15 @@ def _rotation(plan: Plan, size: int, theta: float, pair: int) -> tuple[Floats, F
 
 def _rotary(op: RotaryOp, plan: Plan) -> None:
     x, out = plan.array(op.input), plan.buffer(op.result)
+    scratch = plan.scratch(op, out.shape)
     heads = op.heads.value.data
     size = x.shape[-1] // heads
     halves = op.style.data == "half"
     split = (plan.batch, plan.tokens, heads, *((2, size // 2) if halves else (size // 2, 2)))
     pair = -2 if halves else -1
     cosine, sine = _rotation(plan, size, op.theta.value.data, pair)
-    x, out = x.reshape(split), out.reshape(split)
-    swapped, scratch = np.flip(x, pair), plan.scratch(op, split)
+    x, out, scratch = (array.reshape(split) for array in (x, out, scratch))
+    swapped = np.flip(x, pair)
 
     def call() -> None:
         np.multiply(x, cosine, out=out)
@@ -125,8 +127,9 @@ def _gate(op: GateOp, plan: Plan) -> None:
     if op.activation.data != "silu":
         raise CodesignError(f"{op.name}: the NumPy executor computes silu, not {op.activation.data}")
     gate, up, out = (_rows(array) for array in (plan.array(op.gate), plan.array(op.up), plan.buffer(op.result)))
-    block = max(1, CACHED_VALUES // out.shape[1])
-    blocks = [tuple(array[first : first + block] for array in (gate, up, out)) for first in range(0, len(out), block)]
+    block = max(1, CACHED_VALUES // len(out))
+    starts = range(0, out.shape[1], block)
+    blocks = [tuple(array[:, start : start + block] for array in (gate, up, out)) for start in starts]
 
     def call() -> None:
         for gates, ups, result in blocks:

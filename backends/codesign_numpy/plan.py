@@ -4,7 +4,7 @@ Lowering walks the IR once. Layers are unrolled, their buffers shared: a layer's
 in turn, so that no layer overwrites what it still reads.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
@@ -102,7 +102,7 @@ class Plan:
             tokens = self.keep if _after_last_tokens(value) else self.tokens
             binding = iter((self.batch, tokens))
             shape = [next(binding) if n == DYNAMIC_INDEX else n for n in shape_of(value)]
-            self._buffers[key] = np.zeros(shape, np.float32)
+            self._buffers[key] = feature_major(shape)
         self.values[value] = self._buffers[key]
         return self._buffers[key]
 
@@ -110,7 +110,7 @@ class Plan:
         """A buffer for `owner`'s own use, shared by every other layer."""
         key = (owner, self.layer % 2)
         if key not in self._buffers:
-            self._buffers[key] = np.zeros(shape, np.float32)
+            self._buffers[key] = feature_major(shape)
         return self._buffers[key]
 
     def lower_block(self, block: Block) -> None:
@@ -120,6 +120,15 @@ class Plan:
             if lowering is None:
                 raise CodesignError(f"the NumPy executor cannot run {op.name}")
             lowering(op, self)
+
+
+def feature_major(shape: Sequence[int]) -> Floats:
+    """Zeros of `shape`, the last axis outermost in memory: a feature's tokens stand side by side.
+
+    A linear operation is then weight times input with neither transposed, up to a tenth faster than input times
+    transposed weight; a head is one piece of memory, and reductions over features run many tokens at a time.
+    """
+    return np.moveaxis(np.zeros((shape[-1], *shape[:-1]), np.float32), 0, -1)
 
 
 def _after_last_tokens(value: SSAValue) -> bool:

@@ -12,7 +12,7 @@ from xdsl.utils.exceptions import ParseError, VerifyException
 from codesign.errors import CodesignError, nearest
 from codesign.program import TARGET
 from codesign_dialects.chip import Chip as ChipDialect
-from codesign_dialects.chip import Design, DesignOp, ParameterError, PartOp, SystemOp
+from codesign_dialects.chip import Design, DesignOp, InstanceOp, ParameterError, PartOp, SystemOp
 from codesign_dialects.chip.parameter import to_attribute
 from codesign_dialects.text import parse_text
 
@@ -168,16 +168,16 @@ def read_chip(path: Path) -> Chip:
 
 
 def parse_chip(text: str, origin: str = "chip") -> Chip:
-    """Parse the text of a chip; `origin` is what errors call the place it came from."""
-    context = Context()
-    context.load_dialect(Builtin)
-    context.load_dialect(ChipDialect)
-    try:
-        module = parse_text(text, origin, context)
-    except ParseError as error:
-        raise ChipError(f"{error.span.get_location()}: {error.msg}") from None
-    except VerifyException as error:
-        raise ChipError(f"{origin}: {_one_line(error)}") from None
+    """Parse the text of a chip; `origin` is what errors call the place it came from.
+
+    A system may instantiate designs of the library without holding them: ``{design = @h100}``.
+    """
+    module = _parse(text, origin)
+    for name in _missing_designs(module):
+        path = LIBRARY.get(name.replace("_", "-"))
+        known = () if path is None else _parse(path.read_text(encoding="utf-8"), str(path)).ops
+        for design in [op for op in known if isinstance(op, DesignOp) and op.sym_name.data == name]:
+            module.body.block.insert_ops_before([design.clone()], next(iter(module.ops)))
     chip = Chip(module, origin)
     chip.verify()
     return chip
@@ -190,6 +190,29 @@ def chip_of(module: ModuleOp) -> Chip | None:
     chip = Chip(ModuleOp([op.clone() for op in module.ops if isinstance(op, SystemOp | DesignOp)]), "program")
     chip.verify()
     return chip
+
+
+def _parse(text: str, origin: str) -> ModuleOp:
+    context = Context()
+    context.load_dialect(Builtin)
+    context.load_dialect(ChipDialect)
+    try:
+        return parse_text(text, origin, context)
+    except ParseError as error:
+        raise ChipError(f"{error.span.get_location()}: {error.msg}") from None
+    except VerifyException as error:
+        raise ChipError(f"{origin}: {_one_line(error)}") from None
+
+
+def _missing_designs(module: ModuleOp) -> list[str]:
+    """The designs that a system instantiates without holding them, each once."""
+    here = {op.sym_name.data for op in module.ops if isinstance(op, DesignOp)}
+    wanted: dict[str, None] = {}
+    for op in module.walk():
+        design = op.parameters.data.get("design") if isinstance(op, InstanceOp) else None
+        if isinstance(design, SymbolRefAttr):
+            wanted[design.root_reference.data] = None
+    return [name for name in wanted if name not in here]
 
 
 def _change(op: PartOp, changes: Mapping[str, object]) -> None:

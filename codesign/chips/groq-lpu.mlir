@@ -1,6 +1,7 @@
 // GroqChip1, the first LPU: no memory beside its SRAM; the compiler fixes every cycle of every chip of a rack.
 chip.design @groq_lpu attributes {
-  process = "14 nm", clock = "0.9 GHz", area = "725 mm2", power = "300 W", price = "20000 USD"
+  process = "14 nm", clock = "0.9 GHz", area = "725 mm2", power = "300 W", price = "20000 USD",
+  family = "groq-tsp"
 } sources {
   process = "press: GlobalFoundries 14 nm, techpowerup.com chip database",
   clock = "estimated: 750 TOPS over 4 planes of 320 by 320 multiply-adds is 0.916 GHz; 0.9 GHz is quoted as nominal",
@@ -24,11 +25,5 @@ chip.design @groq_lpu attributes {
     chip.sram @mem {role = "shared", capacity = "230 MB", bandwidth = "80 TB/s"}
         sources {others = "press: 230 MB and 80 TB/s, techpowerup.com chip database; 220 MB in nextplatform.com, 2020-09-29"}
     chip.scheduler @icu {kind = "static"}
-  }
-  // stage: ResNet-50, 54 products and 4.1e9 multiply-accumulates, in 1/20,400 s on one chip.
-  chip.calibration @lockstep {
-    law = "static_pipeline", values = {stage = 7.0e-07, synchronization = 7.53e-06},
-    fitted_on = "ResNet-50 at 20,400 images a second, one at a time (Abts et al., ISCA 2020), and Llama-2-7B at 750 tokens a second on 40 chips (Groq, 2024-02); the error is over it, Llama-3.1-8B, Llama-2-70B and Llama-3.1-70B as published",
-    residual = 0.053
   }
 }

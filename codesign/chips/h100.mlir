@@ -1,6 +1,7 @@
 // NVIDIA H100 SXM5, 80 GB: 132 streaming multiprocessors of four tensor cores each.
 chip.design @h100 attributes {
-  process = "4 nm", clock = "1.83 GHz", area = "814 mm2", power = "700 W", price = "28000 USD"
+  process = "4 nm", clock = "1.83 GHz", area = "814 mm2", power = "700 W", price = "28000 USD",
+  family = "nvidia-hopper"
 } sources {
   process = "published: NVIDIA H100 Tensor Core GPU Architecture whitepaper, 2022 (TSMC 4N)",
   clock = "published: NVIDIA H100 datasheet, the clock at which its tensor rates hold (989.4 TFLOP/s in bfloat16)",
@@ -37,21 +38,5 @@ chip.design @h100 attributes {
           capacity = "published: NVIDIA H100 Tensor Core GPU Architecture whitepaper, 2022",
           others = "published: NVIDIA CUDA C++ Programming Guide, 32 banks of 4 bytes a cycle"
         }
-  }
-  chip.calibration @kernels {
-    law = "tiled_dispatch",
-    values = {
-      launch = 2.789e-06, convert_launch = 1.018e-05, fill = 14.2, tile_loss = 25.4, memory_efficiency = 0.798,
-      decode_launch = 1.096e-05, decode_floor = 136.7, decode_compute_efficiency = 0.0398, decode_memory_efficiency = 0.800,
-      prefill_launch = 1.700e-05, prefill_floor = 618.1, prefill_compute_efficiency = 0.458, prefill_memory_efficiency = 0.286,
-      collective_launch = 2.556e-06, collective_step = 1.185e-07, link_efficiency = 0.650
-    },
-    fitted_on = "TensorRT-LLM 1.3 operators on H100 SXM (AIConfigurator, Apache-2.0): 1,062 products, 314 decode and 576 prefill attentions, 69 all-reduces",
-    residual = 0.15
-  }
-  chip.calibration @power {
-    law = "energy", values = {switching = 4.95},
-    fitted_on = "Llama-3.1-8B in bfloat16 under vLLM 0.11, 8 to 255 requests at once (ML.ENERGY leaderboard, 2025-12)",
-    residual = 0.05
   }
 }

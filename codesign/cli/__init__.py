@@ -21,6 +21,7 @@ from codesign.cli.opt import opt
 from codesign.cli.run import run
 from codesign.cli.show import show_one
 from codesign.cli.simulate import simulate
+from codesign.cli.validate import validate
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "demo": demo,
@@ -28,6 +29,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "opt": opt,
     "run": run,
     "cost": cost,
+    "validate": validate,
     "emit": emit,
     "simulate": simulate,
     "list": list_installed,

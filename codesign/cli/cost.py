@@ -32,6 +32,9 @@ def cost(
         typer.Option(help="A chip of the library, or an .mlir file; give several to compare.", show_default=False),
     ],
     chips: Annotated[int, typer.Option(help="How many of the chip work together.")] = 1,
+    stages: Annotated[
+        int, typer.Option(help="Stages of a pipeline they form; the chips of a stage share its layers.")
+    ] = 1,
     pipeline: Pipeline = "",
     batch: Annotated[int, typer.Option(help="Sequences at once.")] = 1,
     input: Annotated[int, typer.Option(help="Prompt tokens a sequence.")] = 512,
@@ -48,7 +51,7 @@ def cost(
         program = api.load_model(model)
         for name in chip:
             compiled = api.compile(program, api.load_chip(name), pipeline)
-            documents.append(api.cost(compiled, workload, chips=chips).to_dict())
+            documents.append(api.cost(compiled, workload, chips=chips, stages=stages).to_dict())
     if json:
         write_json(documents[0] if len(documents) == 1 else {"results": documents})
         return

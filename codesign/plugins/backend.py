@@ -117,8 +117,25 @@ class Cost(Protocol):
 class CostModel(Backend, Protocol):
     """A backend that prices a program on the chip its module names."""
 
-    def cost(self, program: Program, workload: Workload, *, chips: int = 1) -> Cost:
-        """The price of one request."""
+    def cost(self, program: Program, workload: Workload, *, chips: int = 1, stages: int = 1) -> Cost:
+        """The price of one request on `chips` of the chip together, in `stages` of a pipeline."""
+        ...
+
+
+class Validation(Protocol):
+    """Predictions beside measurements: the keys of ``codesign validate``."""
+
+    def to_dict(self) -> dict[str, object]:
+        """The JSON document."""
+        ...
+
+
+@runtime_checkable
+class Validated(Backend, Protocol):
+    """A cost model that knows how far off it is."""
+
+    def validate(self, *, source: str = "") -> Validation:
+        """Predicted beside measured, of the sources with `source` in their name."""
         ...
 
 

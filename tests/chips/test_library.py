@@ -21,8 +21,28 @@ def design_of(name: str) -> Design:
     return read_chip(LIBRARY[name]).design
 
 
-def test_the_library_holds_the_three_chips() -> None:
-    assert {"edge", "h100", "groq-lpu"} <= set(LIBRARY)
+SYSTEMS = {"dgx-h100": ("h100", 8), "groqrack": ("groq_lpu", 64), "gb200-nvl72": ("b200_1200w", 72)}
+
+
+@pytest.mark.parametrize(("name", "design", "chips"), [(name, *own) for name, own in SYSTEMS.items()])
+def test_a_system_of_the_library_instantiates_a_design_of_the_library(name: str, design: str, chips: int) -> None:
+    system = read_chip(LIBRARY[name])
+    assert (system.chips, system.design.name) == (chips, design)
+    assert system.design == design_of(design.replace("_", "-"))
+
+
+def test_a_system_of_an_unknown_design_is_refused() -> None:
+    with pytest.raises(ChipError, match=r"no design @h1000"):
+        parse_chip("chip.system @server {chip.instance @gpu count(8) {design = @h1000}}")
+    # A design that is there is not taken from the library.
+    own = 'chip.design @h100 attributes {process = "7 nm", clock = "1 GHz"} {}'
+    system = parse_chip(f"{own} chip.system @server {{chip.instance @gpu {{design = @h100}}}}")
+    assert system.design.clock == 1e9
+
+
+def test_a_system_that_instantiates_itself_is_refused() -> None:
+    with pytest.raises(ChipError, match=r"no design @dgx_h100"):
+        parse_chip("chip.system @dgx_h100 {chip.instance @gpu {design = @dgx_h100}}")
 
 
 def test_round_trip(chip: Chip) -> None:
@@ -49,7 +69,15 @@ def test_every_design_can_compute_and_hold_data(chip: Chip) -> None:
 @pytest.mark.parametrize(
     ("name", "number_format", "published"),
     [("h100", "bfloat16", 989.4e12), ("h100", "fp8_e4m3", 1978.9e12), ("h100", "int8", 1978.9e12),
-     ("groq-lpu", "int8", 750e12), ("groq-lpu", "float16", 188e12)],
+     ("groq-lpu", "int8", 750e12), ("groq-lpu", "float16", 188e12), ("a100", "bfloat16", 312e12),
+     ("a100", "int4", 1248e12),
+     ("h200", "fp8_e4m3", 1978.9e12), ("b200", "bfloat16", 2250e12), ("b200", "fp4_e2m1", 9000e12),
+     ("b200-1200w", "fp8_e4m3", 5000e12), ("mi300x", "bfloat16", 1307.4e12), ("mi300x", "fp8_e4m3", 2614.9e12),
+     ("tpu-v4i", "bfloat16", 138e12), ("tpu-v4", "bfloat16", 275e12), ("tpu-v5e", "int8", 393e12),
+     ("tpu-v5p", "bfloat16", 459e12), ("tpu-v6e", "bfloat16", 918e12), ("wormhole", "fp8_e4m3", 262e12),
+     ("wormhole", "mxint8", 148e12), ("blackhole", "mxint8", 664e12), ("sn40l", "bfloat16", 638e12),
+     ("corsair", "int8", 2400e12), ("corsair", "int4", 9600e12), ("wse-3", "float16", 15800e12),
+     ("apple-m2-ultra", "float16", 27.2e12)],
 )  # fmt: skip
 def test_peak_rates_are_the_published_ones(name: str, number_format: str, published: float) -> None:
     design = design_of(name)

@@ -1,6 +1,7 @@
 """Demand read from the IR, against formulas and counts written out independently."""
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 import pytest
@@ -13,15 +14,26 @@ from codesign.frontends.decoder import Decoder
 from codesign.passes.block_attention import BlockAttentionPass
 from codesign.passes.quantize import QuantizePass
 from codesign.program import Program
-from codesign_cost.demand import Attention, Collective, Demand, Elementwise, Product
+from codesign.workload import Workload
+from codesign_cost.combiner import Points
+from codesign_cost.demand import Array, Attentions, Collectives, Demand, Elementwises, Products
 from codesign_cost.errors import CostError
 from codesign_cost.reader import kv_cache_type, read_demand, unknown_operations, weight_bytes
 
 Build = Callable[..., Program]
 
 
-def products(demand: Demand) -> list[Product]:
-    return [item for item in demand.items if isinstance(item, Product)]
+T = TypeVar("T")
+
+
+def read(program: Program, *, batch: int, tokens: int, past: list[float] | Array) -> Demand:
+    past = np.asarray(past, dtype=np.float64)
+    return read_demand(program, batch=batch, tokens=np.full_like(past, tokens), past=past)
+
+
+def table(demand: Demand, kind: type[T]) -> T:
+    (found,) = [own for own in demand.tables if isinstance(own, kind)]
+    return found
 
 
 decoders = st.builds(
@@ -45,7 +57,7 @@ def test_macs_are_those_of_the_decoder(
     build_program: Build, decoder: Decoder, batch: int, tokens: int, past: int
 ) -> None:
     d = decoder
-    demand = read_demand(build_program(d), batch=batch, tokens=tokens, past=np.array([float(past)]))
+    demand = read(build_program(d), batch=batch, tokens=tokens, past=[past])
     weights = d.hidden * d.head_size * (2 * d.heads + 2 * d.kv_heads) + 3 * d.hidden * d.feed_forward
     seen = sum(past + offset + 1 for offset in range(tokens))  # keys that each new token's query sees
     attention = 2 * d.heads * d.head_size * seen
@@ -65,30 +77,51 @@ def test_weight_bytes_are_those_stored(build_program: Build, decoder: Decoder) -
 
 def test_every_point_of_a_generation_is_read_at_once(build_program: Build) -> None:
     program = build_program("tiny")
-    past = np.array([0.0, 5.0, 300.0])
-    together = read_demand(program, batch=2, tokens=1, past=past).macs
-    apart = [read_demand(program, batch=2, tokens=1, past=past[i : i + 1]).macs[0] for i in range(3)]
-    assert together.tolist() == apart
+    past = [0.0, 5.0, 300.0]
+    together = read(program, batch=2, tokens=1, past=past).macs
+    assert together.tolist() == [read(program, batch=2, tokens=1, past=[own]).macs[0] for own in past]
+
+
+def test_what_does_not_grow_with_the_context_is_kept_once(build_program: Build) -> None:
+    demand = read(build_program("tiny"), batch=2, tokens=1, past=[0.0, 5.0, 300.0, 400.0])
+    assert table(demand, Products).rows.shape == (8, 2, 1)
+    assert table(demand, Attentions).pairs[0, :, 0].tolist() == [1, 6, 301, 401]
+    points = {own.names: own.repeat.shape[1] for own in demand.tables if isinstance(own, Elementwises)}
+    assert points[("softmax",)] == 4
+    assert sorted(points.values()) == [2, 4]
+
+
+@settings(max_examples=30, deadline=None)
+@given(input=st.integers(1, 300), output=st.integers(1, 200))
+def test_points_stand_for_every_step_of_a_generation(build_program: Build, input: int, output: int) -> None:
+    program = build_program("tiny")
+    points = Points.of(Workload(1, input, output))
+    demand = read_demand(program, batch=1, tokens=points.tokens, past=points.past)
+    every = [read(program, batch=1, tokens=1, past=[float(input + step)]).macs[0] for step in range(output - 1)]
+    prompt = read(program, batch=1, tokens=input, past=[0.0]).macs[0]
+    prefill, decode = points.weights @ demand.macs
+    assert prefill == pytest.approx(prompt)
+    assert decode == pytest.approx(sum(every))  # macs are linear in the context: the nodes are exact
 
 
 def test_queries_keys_and_values_read_one_input(build_program: Build) -> None:
-    opens = {
-        item.name: item.opens
-        for item in products(read_demand(build_program("tiny"), batch=1, tokens=1, past=np.zeros(1)))
-    }
-    assert [name for name, first in opens.items() if first] == [
+    found = table(read(build_program("tiny"), batch=1, tokens=1, past=[0.0]), Products)
+    assert [name for name, opens in zip(found.names, found.opens, strict=True) if opens] == [
         "layers.query", "layers.output", "layers.gate", "layers.down", "head",
     ]  # fmt: skip
 
 
 def test_two_products_of_a_layer_meet_in_an_all_reduce(build_program: Build) -> None:
-    demand = read_demand(build_program("tiny"), batch=3, tokens=7, past=np.zeros(1))
-    split = {item.name: item.split for item in products(demand)}
-    assert [name for name, how in split.items() if how == "rows"] == ["layers.output", "layers.down"]
-    reduces = [item for item in demand.items if isinstance(item, Collective) and item.kind == "all_reduce"]
-    assert [(item.repeat[0], item.elements[0]) for item in reduces] == [(3, 3 * 7 * 64)] * 2
-    (gather,) = [item for item in demand.items if isinstance(item, Collective) and item.kind == "all_gather"]
-    assert gather.elements[0] == 3 * 96
+    demand = read(build_program("tiny"), batch=3, tokens=7, past=[0.0])
+    found = table(demand, Products)
+    assert [name for name, rows in zip(found.names, found.by_rows, strict=True) if rows] == [
+        "layers.output", "layers.down",
+    ]  # fmt: skip
+    exchanges = table(demand, Collectives)
+    runs = list(zip(exchanges.kinds, exchanges.repeat.ravel(), exchanges.elements.ravel(), strict=True))
+    assert [run for run in runs if run[0] == "all_reduce"] == [("all_reduce", 3, 3 * 7 * 64)] * 2
+    assert [run for run in runs if run[0] == "all_gather"] == [("all_gather", 1, 3 * 96)]
+    assert [run for run in runs if run[0] == "send"] == [("send", 1, 3 * 7 * 64)]
 
 
 @pytest.mark.parametrize(("tokens", "past", "blocks"), [(1, 0, 1), (1, 31, 1), (1, 32, 2), (40, 0, 2), (8, 60, 3)])
@@ -97,31 +130,29 @@ def test_a_loop_over_key_blocks_is_one_attention_of_whole_blocks(
 ) -> None:
     program = build_program("tiny")
     BlockAttentionPass(keys=32).apply(Context(), program.module)
-    demand = read_demand(program, batch=2, tokens=tokens, past=np.array([float(past)]))
-    (attention,) = [item for item in demand.items if isinstance(item, Attention)]
-    assert attention.repeat[0] == 3
-    assert attention.context[0] == 32 * blocks
-    assert attention.pairs[0] == tokens * 32 * blocks
+    attention = table(read(program, batch=2, tokens=tokens, past=[past]), Attentions)
+    assert attention.repeat.item() == 3
+    assert attention.context.item() == 32 * blocks
+    assert attention.pairs.item() == tokens * 32 * blocks
 
 
 def test_quantized_products_are_integer_and_store_fewer_bytes(build_program: Build) -> None:
     program = build_program("tiny")
     QuantizePass(weights="int8", activations="int8").apply(Context(), program.module)
-    demand = read_demand(program, batch=1, tokens=1, past=np.zeros(1))
-    query = products(demand)[0]
-    assert query.integer
-    assert query.weight_bytes == 64 * 64 + 64 * 4  # int8 rows, a float32 scale each
-    quantized = [item for item in demand.items if isinstance(item, Elementwise) and item.name == "quantize"]
-    assert len(quantized) == 5  # one an input: attention's, its output's, the feed-forward's two, the head's
+    demand = read(program, batch=1, tokens=1, past=[0.0])
+    found = table(demand, Products)
+    assert found.integer[0]
+    assert found.weight_bytes[0] == 64 * 64 + 64 * 4  # int8 rows, a float32 scale each
+    quantized = sum(own.named("quantize").sum() for own in demand.tables if isinstance(own, Elementwises))
+    assert quantized == 5  # one an input: attention's, its output's, the feed-forward's two, the head's
 
 
 def test_the_cache_states_what_it_reads(build_program: Build) -> None:
     program = build_program("llama-3.1-8b", kv="bfloat16")
     cache = kv_cache_type(program)
     assert cache is not None
-    demand = read_demand(program, batch=4, tokens=1, past=np.array([99.0]))
-    (attention,) = [item for item in demand.items if isinstance(item, Attention)]
-    assert attention.kv_bytes[0] * 32 == cache.nbytes(4, 100)
+    attention = table(read(program, batch=4, tokens=1, past=[99.0]), Attentions)
+    assert attention.kv_bytes.item() * 32 == cache.nbytes(4, 100)
 
 
 def test_an_unknown_operation_is_named(build_program: Build) -> None:
@@ -129,4 +160,4 @@ def test_an_unknown_operation_is_named(build_program: Build) -> None:
     program.step.body.block.insert_op_before(test.TestOp(), program.step.body.block.last_op)
     assert list(unknown_operations(program)) == ["test.op"]
     with pytest.raises(CostError, match=r"does not know the operation test\.op"):
-        read_demand(program, batch=1, tokens=1, past=np.zeros(1))
+        read(program, batch=1, tokens=1, past=[0.0])

@@ -1,5 +1,7 @@
 """Constants of silicon and what is summed from them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -95,17 +97,17 @@ def test_memory_and_sram_energy(chips: dict[str, Chip]) -> None:
 
 
 def test_energy_is_a_sum_over_what_was_computed_and_moved(chips: dict[str, Chip]) -> None:
-    machine = Machine(chips["h100"].evolve(power={"values": {"switching": 2.0}}, h100={"process": "7 nm"}).design)
+    machine = Machine(chips["h100"].evolve(h100={"process": "7 nm", "family": None}).design)
     usage = Usage(
         np.ones(1),
         macs=1e12,
-        number_format="int8",
+        formats=("int8",),
         vector_operations=1e11,
         memory_bytes=1e9,
         sram_bytes=1e9,
         link_bytes=1e9,
     )
-    joules = EnergyRates.of(machine).joules(usage)
+    joules = replace(EnergyRates.of(machine), switching=2.0).joules(usage)
     assert joules["compute"] == pytest.approx(2 * (0.10 + 0.1 * 1.69))
     assert joules["memory"] == pytest.approx(2 * 8 * 3.2e-3)
     assert joules["link"] == pytest.approx(2 * 8 * 5.5e-3)

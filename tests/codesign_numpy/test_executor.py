@@ -65,7 +65,7 @@ def test_sequences_of_a_batch_have_lengths_of_their_own(data, make_llama, refere
 
 
 def test_long_prompts_take_several_blocks_of_queries(make_llama, reference) -> None:
-    """Prefill handles 128 queries at a time: a prompt beyond that, then a step in the middle of a block."""
+    """Prefill takes a block of queries at a time: a prompt beyond that, then a step in the middle of a block."""
     llama = make_llama(layers=1, context=200)
     tokens = np.random.default_rng(0).integers(0, llama.shape.vocabulary, 150).tolist()
     session = NumpySession(llama.program())

@@ -1,13 +1,13 @@
 """Layer two, time laws: one file a law, chosen by what the chip states of its scheduler, never by its name."""
 
 from codesign_cost.errors import CostError
-from codesign_cost.laws.dot_product import DOT_PRODUCT
 from codesign_cost.laws.law import Coefficient, Law, Usage
 from codesign_cost.laws.static_pipeline import STATIC_PIPELINE
+from codesign_cost.laws.streamed import STREAMED
 from codesign_cost.laws.tiled_dispatch import TILED_DISPATCH
 from codesign_cost.machine import Machine
 
-LAWS: tuple[Law, ...] = (TILED_DISPATCH, DOT_PRODUCT, STATIC_PIPELINE)
+LAWS: tuple[Law, ...] = (TILED_DISPATCH, STREAMED, STATIC_PIPELINE)
 
 
 def law_of(machine: Machine) -> Law:

@@ -1,11 +1,11 @@
-"""What a time law is: from an operation and a machine to seconds and traffic."""
+"""What a time law is: from operations and a machine to seconds and traffic."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from codesign_cost.demand import Array, Item, Product
+from codesign_cost.demand import Array, Attentions, Collectives, Elementwises, Products, Table
 from codesign_cost.errors import CostError
 from codesign_cost.machine import Machine
 from codesign_dialects.chip import Calibration
@@ -15,12 +15,16 @@ FLOAT32_BYTES = 4
 NARROW_BYTES = 2
 """Bytes of an activation that states no encoding: float32 on vector units, a 16-bit float around matrix units."""
 
+Values = Mapping[str, float]
+"""The coefficients of a law, by name."""
+
 
 @dataclass(frozen=True)
 class Usage:
-    """One run of one operation on one chip: seconds by what they are spent on, and what was moved and computed.
+    """One run of each operation on one chip: seconds by what they are spent on, and what was moved and computed.
 
-    `seconds` is what the run takes; its causes overlap as the law says, so that they may sum to more.
+    `seconds` is what a run takes; its causes overlap as the law says, so that they may sum to more. `formats` are those
+    of the multiply-accumulates, one an operation.
     """
 
     seconds: Array
@@ -29,7 +33,7 @@ class Usage:
     latency: Array | float = 0.0
     network: Array | float = 0.0
     macs: Array | float = 0.0
-    number_format: str = "float32"
+    formats: tuple[str, ...] = ()
     vector_operations: Array | float = 0.0
     memory_bytes: Array | float = 0.0
     sram_bytes: Array | float = 0.0
@@ -46,16 +50,31 @@ class Coefficient:
 
 @dataclass(frozen=True)
 class Law:
-    """How chips whose scheduler is of one kind spend their time."""
+    """How chips whose scheduler is of one kind spend their time: a function for each kind of operation."""
 
     name: str
     scheduler: str
     doc: str
-    coefficients: Mapping[str, Coefficient]
-    usage: Callable[[Item, Machine, Mapping[str, float]], Usage]
+    product: Callable[[Products, Machine, Values], Usage]
+    attention: Callable[[Attentions, Machine, Values], Usage]
+    elementwise: Callable[[Elementwises, Machine, Values], Usage]
+    collective: Callable[[Collectives, Machine, Values], Usage]
+    coefficients: Mapping[str, Coefficient] = field(default_factory=dict[str, Coefficient])
+
+    def usage(self, table: Table, machine: Machine, values: Values) -> Usage:
+        """The time and traffic of one run of each operation of `table` on one of the machine's chips."""
+        match table:
+            case Products():
+                return self.product(table, machine, values)
+            case Attentions():
+                return self.attention(table, machine, values)
+            case Elementwises():
+                return self.elementwise(table, machine, values)
+            case Collectives():
+                return self.collective(table, machine, values)
 
     def values(self, machine: Machine) -> dict[str, float]:
-        """The coefficients for a machine: as its design's calibration states them, ideal where it states none.
+        """The coefficients for a machine: as its calibrations state them, ideal where none does.
 
         Raises
         ------
@@ -74,17 +93,12 @@ class Law:
         return values
 
     def calibrations(self, machine: Machine) -> tuple[Calibration, ...]:
-        """The design's calibrations of this law."""
-        return tuple(part for part in machine.design.all(Calibration) if part.law == self.name)
+        """The machine's calibrations of this law, its family's first."""
+        return tuple(part for part in machine.calibrations if part.law == self.name)
 
 
-def share(product: Product, chips: int) -> tuple[float, float]:
-    """The columns and the reduction that each of several chips takes of a product."""
-    if product.split == "rows":
-        return product.columns, float(np.ceil(product.reduction / chips))
-    return float(np.ceil(product.columns / chips)), product.reduction
-
-
-def exchanged(kind: str, chips: int) -> float:
-    """The share of a collective's bytes that leaves each chip, by the ring algorithm (Patarasuk and Yuan, 2009)."""
-    return (2 if kind == "all_reduce" else 1) * (chips - 1) / chips
+def share(products: Products, chips: int) -> tuple[Array, Array]:
+    """The columns and the reduction that each of several chips takes of each product."""
+    columns = np.where(products.by_rows, products.columns, np.ceil(products.columns / chips))
+    reduction = np.where(products.by_rows, np.ceil(products.reduction / chips), products.reduction)
+    return columns, reduction

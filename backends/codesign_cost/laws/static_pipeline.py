@@ -1,74 +1,76 @@
-"""Static pipeline: the compiler fixes every cycle of every chip, and weights never leave SRAM.
+"""Static pipeline: the compiler fixes every cycle of every chip, and weights stay in SRAM where they fit.
 
-Each product is spread over all chips and takes the longer of its arithmetic and its SRAM reads; what follows waits
-until its parts have met. With hundreds of chips that synchronization is nearly all of a decode step (Abts et al., "A
+Each product is spread over all chips and takes the longer of its arithmetic and its reads of weights; what follows
+waits until its parts have met. With hundreds of chips that wait is nearly all of a decode step (Abts et al., "A
 Software-defined Tensor Streaming Multiprocessor for Large-scale Machine Learning", ISCA 2022, describes the network).
 """
 
-from collections.abc import Mapping
-
 import numpy as np
 
-from codesign_cost.demand import Array, Attention, Collective, Elementwise, Item, Product
-from codesign_cost.laws.law import FLOAT32_BYTES, NARROW_BYTES, Coefficient, Law, Usage, exchanged, share
+from codesign_cost.demand import Array, Attentions, Collectives, Elementwises, Products
+from codesign_cost.laws.law import FLOAT32_BYTES, NARROW_BYTES, Coefficient, Law, Usage, Values, share
+from codesign_cost.laws.network import NETWORK, exchange
 from codesign_cost.machine import Machine
 
 
-def usage(item: Item, machine: Machine, values: Mapping[str, float]) -> Usage:
-    """The time and traffic of one run of `item` on one of the machine's chips."""
-    match item:
-        case Product():
-            columns, reduction = share(item, machine.chips)
-            macs = item.rows * columns * reduction
-            compute_format = machine.product_format(item.weight, integer=item.integer)
-            return _stage(macs, compute_format, item.weight_bytes / machine.chips, item.opens, machine, values)
-        case Attention():
-            part = np.ceil(item.kv_heads / machine.chips) / item.kv_heads
-            compute_format = machine.product_format(item.cache, integer=False)
-            return _stage(item.macs * part, compute_format, item.kv_bytes * part, True, machine, values)
-        case Elementwise():
-            part = machine.chips if item.sharded else 1
-            operations = item.elements * item.operations / part
-            compute = operations / machine.vector_operations_per_second
-            return Usage(
-                seconds=compute,
-                compute=compute,
-                vector_operations=operations,
-                sram_bytes=item.elements / part * 2 * NARROW_BYTES + item.memory_bytes / part,
-            )
-        case Collective():
-            if machine.chips == 1:
-                return Usage(np.zeros_like(item.elements))
-            moved = item.elements * NARROW_BYTES * exchanged(item.kind, machine.chips)
-            network = moved / (machine.link.bandwidth * machine.link.count)
-            return Usage(seconds=network, network=network, link_bytes=moved)
+def _product(table: Products, machine: Machine, values: Values) -> Usage:
+    columns, reduction = share(table, machine.tensor)
+    macs = table.rows * columns * reduction
+    formats = machine.product_formats(table.weights, table.integer)
+    return _stage(macs, formats, table.weight_bytes / machine.tensor, table.opens, machine, values)
+
+
+def _attention(table: Attentions, machine: Machine, values: Values) -> Usage:
+    part = np.ceil(table.kv_heads / machine.tensor) / table.kv_heads
+    formats = tuple(machine.product_format(cache, integer=False) for cache in table.caches)
+    return _stage(table.macs * part, formats, table.kv_bytes * part, np.ones_like(part), machine, values)
 
 
 def _stage(
-    macs: Array, compute_format: str, stored: Array | float, opens: bool, machine: Machine, values: Mapping[str, float]
+    macs: Array, formats: tuple[str, ...], stored: Array, waits: Array, machine: Machine, values: Values
 ) -> Usage:
-    compute = macs / machine.macs_per_second(compute_format)
-    memory = np.full_like(compute, 1.0) * stored / machine.sram_bandwidth
-    wait = values["stage"] + (values["synchronization"] if machine.chips > 1 else 0.0)
-    latency = np.full_like(compute, wait if opens else 0.0)
+    compute = macs / machine.rates(formats)
+    stays = machine.on_chip | np.asarray(machine.resident)
+    memory = stored / np.where(stays, machine.sram_bandwidth, machine.memory_bandwidth) + np.zeros_like(compute)
+    latency = values["stage"] * waits + np.zeros_like(compute)
     return Usage(
         seconds=latency + np.maximum(compute, memory),
         compute=compute,
         memory=memory,
         latency=latency,
         macs=macs,
-        number_format=compute_format,
-        sram_bytes=np.full_like(compute, 1.0) * stored + macs / machine.matmul.width * FLOAT32_BYTES,
+        formats=formats,
+        memory_bytes=np.where(stays, 0, stored),
+        sram_bytes=stored + macs / machine.matmul.width * FLOAT32_BYTES,
     )
+
+
+def _elementwise(table: Elementwises, machine: Machine, values: Values) -> Usage:
+    part = np.where(table.sharded, machine.tensor, 1)
+    operations = table.elements * table.operations / part
+    compute = operations / machine.vector_operations_per_second
+    return Usage(
+        seconds=compute,
+        compute=compute,
+        vector_operations=operations,
+        sram_bytes=(table.elements * 2 * NARROW_BYTES + table.memory_bytes) / part,
+    )
+
+
+def _collective(table: Collectives, machine: Machine, values: Values) -> Usage:
+    return exchange(table, machine, values, NARROW_BYTES)
 
 
 STATIC_PIPELINE = Law(
     "static_pipeline",
     scheduler="static",
     doc="chips in lockstep, weights in SRAM, a wait after every product",
+    product=_product,
+    attention=_attention,
+    elementwise=_elementwise,
+    collective=_collective,
     coefficients={
-        "stage": Coefficient(0, "seconds from a product's last operand to the next product's first"),
-        "synchronization": Coefficient(0, "seconds more until its parts have met, when several chips share it"),
+        "stage": Coefficient(0, "seconds from a product's last operand to the next product's first, chips included"),
+        **NETWORK,
     },
-    usage=usage,
 )

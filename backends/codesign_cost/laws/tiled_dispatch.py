@@ -3,17 +3,15 @@
 A product takes its launch, then compute and memory joined by a sharp maximum. Compute is the best, over a few output
 tiles and splits of the reduction, of whole waves of tiles over the cores; small tiles are less efficient, because
 each operand is read for fewer products. The form follows the tile-and-wave analysis of NVIDIA's "Matrix
-Multiplication Background User's Guide"; the coefficients are a chip's own calibration.
+Multiplication Background User's Guide"; the coefficients are a family's calibration.
 """
-
-from collections.abc import Mapping
 
 import numpy as np
 
-from codesign_cost.demand import Array, Attention, Collective, Elementwise, Item, Product
-from codesign_cost.laws.law import FLOAT32_BYTES, NARROW_BYTES, Coefficient, Law, Usage, exchanged, share
-from codesign_cost.machine import VECTOR_FORMAT, Machine
-from codesign_dialects.encoding import number_format
+from codesign_cost.demand import Array, Attentions, Collectives, Elementwises, Products
+from codesign_cost.laws.law import FLOAT32_BYTES, NARROW_BYTES, Coefficient, Law, Usage, Values, share
+from codesign_cost.laws.network import NETWORK, exchange
+from codesign_cost.machine import VECTOR_FORMAT, Machine, element_of, stacked
 
 TILES = ((16, 64), (64, 32), (64, 64), (64, 128), (128, 64), (128, 128), (64, 256), (128, 256), (256, 128))
 """Output tiles, rows by columns, from which a kernel library picks."""
@@ -21,122 +19,144 @@ TILES = ((16, 64), (64, 32), (64, 64), (64, 128), (128, 64), (128, 128), (64, 25
 SPLITS = (1, 2, 4, 8)
 """Parts into which the reduction may be split to fill the cores."""
 
-# Every tile with every split, one a row, so that all are tried at once for all points.
+# Every tile with every split along a first axis, so that all are tried at once.
 _CHOICES = np.array([(*tile, split) for tile in TILES for split in SPLITS], dtype=np.float64)
-_TILE_ROWS, _TILE_COLUMNS, _SPLITS = (_CHOICES[:, column : column + 1] for column in range(3))
+_TILE_ROWS, _TILE_COLUMNS, _SPLITS = (_CHOICES[:, column, None, None, None] for column in range(3))
 
-SHARPNESS = 4
-"""Exponent that joins compute and memory: they overlap almost, not quite, as a maximum would have it."""
+SHARED_HEADS = 32
+"""Query heads of a KV head that a decode attention handles in one block; where more share it, each has its own."""
+
+SPLIT_CONTEXT = 256
+"""Keys from which on a decode attention is mostly split over cores, whose parts then meet."""
+
+QUERY_BLOCK = 64
+"""Queries of one block of a prefill attention."""
 
 _STAGED_TILE = 128  # edge of the tile whose operands pass through SRAM, for energy only
 
 
-def usage(item: Item, machine: Machine, values: Mapping[str, float]) -> Usage:
-    """The time and traffic of one run of `item` on one of the machine's chips."""
-    match item:
-        case Product():
-            return _product(item, machine, values)
-        case Attention():
-            return _attention(item, machine, values)
-        case Elementwise():
-            return _elementwise(item, machine, values)
-        case Collective():
-            return _collective(item, machine, values)
-
-
 def tiled_seconds(
-    rows: Array, columns: float, reduction: float, machine: Machine, rate: float, values: Mapping[str, float]
+    rows: Array, columns: Array, reduction: Array, machine: Machine, rate: Array, values: Values
 ) -> Array:
-    """Compute time of a product whose peak is `rate` multiply-accumulates a second on the whole chip."""
-    efficiency = 1 / (1 + values["tile_loss"] * (1 / _TILE_ROWS + 1 / _TILE_COLUMNS))
-    tiles = np.ceil(rows / _TILE_ROWS) * np.ceil(columns / _TILE_COLUMNS)
-    waves = np.ceil(tiles * _SPLITS / machine.cores)
-    macs = waves * _TILE_ROWS * _TILE_COLUMNS * (reduction / _SPLITS + values["fill"])
-    return np.min(macs / (rate / machine.cores * efficiency), axis=0)
+    """Compute time of products whose peak is `rate` multiply-accumulates a second on the whole chip."""
+    tiles = np.ceil(rows / _TILE_ROWS) * np.ceil(columns / _TILE_COLUMNS) * _SPLITS
+    losses = 1 + values["tile_loss"] * (1 / _TILE_ROWS + 1 / _TILE_COLUMNS)
+    macs = _TILE_ROWS * _TILE_COLUMNS * (reduction / _SPLITS + values["fill"]) * losses
+    if np.ndim(machine.cores):
+        tiles, macs = _undominated(tiles, macs + np.zeros_like(tiles))
+    waves = np.ceil(tiles / machine.cores)
+    return np.min(waves * macs, axis=0) * machine.cores / rate
+
+
+def _undominated(tiles: Array, macs: Array) -> tuple[Array, Array]:
+    """The choices, for each product, that no other beats in both number of tiles and work: many cores or few, the best
+    is among them."""
+    order = np.argsort(macs, axis=0, kind="stable")
+    tiles, macs = np.take_along_axis(tiles, order, 0), np.take_along_axis(macs, order, 0)
+    fewest = np.minimum.accumulate(tiles, axis=0)
+    beaten = np.concatenate([np.zeros_like(tiles[:1], dtype=bool), tiles[1:] >= fewest[:-1]])
+    first = np.argsort(beaten, axis=0, kind="stable")[: int((~beaten).sum(axis=0).max())]
+    return np.take_along_axis(tiles, first, 0), np.take_along_axis(macs, first, 0)
 
 
 def joined(compute: Array, memory: Array) -> Array:
-    """Two overlapping times as one."""
-    return (compute**SHARPNESS + memory**SHARPNESS) ** (1 / SHARPNESS)
+    """Two overlapping times as one, ``(compute⁴ + memory⁴)^¼``: almost their maximum, as they overlap almost."""
+    # Products, not powers: raising to a power is ten times slower.
+    longer, shorter = np.maximum(compute, memory), np.minimum(compute, memory)
+    ratio = shorter / np.maximum(longer, np.finfo(np.float64).tiny)
+    ratio = ratio * ratio
+    return longer * np.sqrt(np.sqrt(1 + ratio * ratio))
 
 
-def _product(item: Product, machine: Machine, values: Mapping[str, float]) -> Usage:
-    columns, reduction = share(item, machine.chips)
-    compute_format = machine.product_format(item.weight, integer=item.integer)
-    width = FLOAT32_BYTES if compute_format == VECTOR_FORMAT else NARROW_BYTES
-    encoded = item.input.scale is not None
-    input_bytes = item.input.element.bits / 8 if encoded else width
-    moved = item.weight_bytes / machine.chips + item.rows * (reduction * input_bytes + columns * width)
-    macs = item.rows * columns * reduction
-    compute = tiled_seconds(item.rows, columns, reduction, machine, machine.macs_per_second(compute_format), values)
+def _product(table: Products, machine: Machine, values: Values) -> Usage:
+    columns, reduction = share(table, machine.tensor)
+    formats = machine.product_formats(table.weights, table.integer)
+    width = stacked([FLOAT32_BYTES if name == VECTOR_FORMAT else NARROW_BYTES for name in formats])
+    element_bytes = stacked([element_of(name).bits / 8 for name in formats])
+    encoded = stacked([float(encoding.scale is not None) for encoding in table.inputs])
+    stored_bytes = stacked([encoding.element.bits / 8 for encoding in table.inputs])
+    input_bytes = np.where(encoded > 0, stored_bytes, width)
+    moved = table.weight_bytes / machine.tensor + table.rows * (reduction * input_bytes + columns * width)
+    macs = table.rows * columns * reduction
+    # Formats of few bits draw more power than the chip sustains at its full clock.
+    sustained = np.where(element_bytes <= 1, values["narrow_rate"], 1)
+    rate = machine.rates(formats) * sustained
+    compute = tiled_seconds(table.rows, columns, reduction, machine, rate, values)
     bandwidth = machine.memory_bandwidth * values["memory_efficiency"]
-    # Products that read one input are launched as one: queries, keys and values; gate and up.
-    latency = values["launch"] * np.full_like(compute, item.opens)
-    converts = not encoded and compute_format != VECTOR_FORMAT and number_format(compute_format).bits <= 8
-    if converts and item.opens:  # a kernel of its own rounds the activations to the narrow format
-        narrow = number_format(compute_format).bits / 8
-        latency = latency + values["convert_launch"] + item.rows * reduction * (width + narrow) / bandwidth
+    # Products that read one input are launched as one: queries, keys and values; gate and up. Weights of few bits cost
+    # more to start: activations are rounded to them, or they are widened.
+    narrow = stacked([float(encoding.element.bits <= 8) for encoding in table.weights])
+    rounded = narrow * (1 - encoded) * (element_bytes <= 1) * table.rows * reduction * (width + element_bytes)
+    latency = (values["launch"] + narrow * values["narrow_launch"] + rounded / bandwidth) * table.opens
+    latency = latency + np.zeros_like(compute)
     memory = moved / bandwidth
-    staged = 2 * macs / _STAGED_TILE * (number_format(compute_format).bits / 8)
     return Usage(
         seconds=latency + joined(compute, memory),
         compute=compute,
         memory=memory,
         latency=latency,
         macs=macs,
-        number_format=compute_format,
+        formats=formats,
         memory_bytes=moved,
-        sram_bytes=moved + staged,
+        sram_bytes=moved + 2 * macs / _STAGED_TILE * element_bytes,
     )
 
 
-def _attention(item: Attention, machine: Machine, values: Mapping[str, float]) -> Usage:
-    heads, kv_heads = np.ceil(item.heads / machine.chips), np.ceil(item.kv_heads / machine.chips)
-    compute_format = machine.product_format(item.cache, integer=False)
-    rate = machine.macs_per_second(compute_format)
-    width = FLOAT32_BYTES if compute_format == VECTOR_FORMAT else NARROW_BYTES
-    queries = item.batch * item.tokens * item.size
-    macs = 2 * item.batch * item.size * heads * item.pairs
-    streamed = item.kv_bytes * kv_heads / item.kv_heads
+def _attention(table: Attentions, machine: Machine, values: Values) -> Usage:
+    heads, kv_heads = np.ceil(table.heads / machine.tensor), np.ceil(table.kv_heads / machine.tensor)
+    formats = tuple(machine.product_format(cache, integer=False) for cache in table.caches)
+    rate = machine.rates(formats)
+    width = stacked([FLOAT32_BYTES if name == VECTOR_FORMAT else NARROW_BYTES for name in formats])
+    queries = table.batch * table.tokens * table.size
+    macs = table.macs * heads / table.heads
+    streamed = table.kv_bytes * kv_heads / table.kv_heads
     passed = queries * (2 * heads + 2 * kv_heads) * width  # new queries, keys, values and results
-    if np.all(item.tokens == 1):
-        # One query a sequence streams the cache, at a floor of work for each head.
-        phase = "decode"
-        compute = (macs + 2 * queries * heads * values["decode_floor"]) / rate
-        memory = streamed / machine.memory_bandwidth
-    else:
-        phase = "prefill"
-        compute = (macs + queries * heads * values["prefill_floor"]) / rate
-        memory = passed / machine.memory_bandwidth
-    compute = compute / values[f"{phase}_compute_efficiency"]
-    memory = memory / values[f"{phase}_memory_efficiency"]
+    # One query a sequence streams the cache; a prompt's queries read their own keys.
+    decodes = table.tokens == 1
+    group = heads / kv_heads
+    narrow = stacked([float(cache.element.bits <= 8) for cache in table.caches])
+    shares = (group > 1) & (group <= SHARED_HEADS)
+    blocks = table.batch * np.where(shares, kv_heads, heads)
+    shared_block = np.where(narrow > 0, values["decode_narrow_block"], values["decode_shared_block"])
+    decode_block = np.where(shares, shared_block, values["decode_block"])
+    decode_compute = blocks * decode_block / machine.cores + macs / (rate * values["decode_compute_efficiency"])
+    reread = streamed * np.where(shares, 1, group) / machine.cache_bandwidth
+    decode_memory = streamed / (machine.memory_bandwidth * values["decode_memory_efficiency"]) + reread
+    split = values["decode_split"] * table.context / (table.context + SPLIT_CONTEXT)
+
+    padded = np.ceil(table.tokens / QUERY_BLOCK) * QUERY_BLOCK
+    prefill_work = macs * padded / table.tokens + values["prefill_floor"] * table.batch * heads * table.size * padded
+    softmax = table.batch * heads * table.pairs * values["prefill_softmax"] / machine.vector_operations_per_second
+    prefill_compute = prefill_work / (rate * values["prefill_compute_efficiency"]) + softmax
+    prefill_memory = passed / (machine.memory_bandwidth * values["prefill_memory_efficiency"])
+
+    compute = np.where(decodes, decode_compute, prefill_compute)
+    memory = np.where(decodes, decode_memory, prefill_memory)
     moved = streamed + passed
-    latency = np.full_like(compute, values[f"{phase}_launch"])
+    latency = np.where(decodes, values["decode_launch"] + split, values["prefill_launch"]) + np.zeros_like(compute)
     return Usage(
         seconds=latency + joined(compute, memory),
         compute=compute,
         memory=memory,
         latency=latency,
         macs=macs,
-        number_format=compute_format,
+        formats=formats,
         memory_bytes=moved,
         sram_bytes=moved + 2 * macs / _STAGED_TILE * width,
     )
 
 
-def _elementwise(item: Elementwise, machine: Machine, values: Mapping[str, float]) -> Usage:
-    part = machine.chips if item.sharded else 1
-    if item.name == "softmax":  # inside the attention kernel, whose calibration holds it
-        return Usage(np.zeros_like(item.elements), vector_operations=item.elements * item.operations / part)
-    # A pass of its own reads and writes its data; what rides along with a neighbour costs no traffic.
-    own = item.leads or item.name == "quantize"
-    passed = item.elements / part * 2 * NARROW_BYTES * own
-    moved = passed + item.memory_bytes / part
+def _elementwise(table: Elementwises, machine: Machine, values: Values) -> Usage:
+    part = np.where(table.sharded, machine.tensor, 1)
+    inside = table.named("softmax")  # of the attention kernel, whose calibration holds it
+    quantizes = table.named("quantize")
+    # A pass of its own reads and writes its data; what rides along with a neighbor costs no traffic.
+    passed = table.elements / part * 2 * NARROW_BYTES * np.maximum(table.leads, quantizes)
+    moved = passed + table.memory_bytes / part
     memory = moved / (machine.memory_bandwidth * values["memory_efficiency"])
-    operations = item.elements * item.operations / part
-    compute = operations / machine.vector_operations_per_second
-    launch = values["convert_launch"] if item.name == "quantize" else values["launch"] * item.leads
-    latency = np.full_like(memory, launch)
+    operations = table.elements * table.operations / part
+    compute = (1 - inside) * operations / machine.vector_operations_per_second
+    latency = values["launch"] * np.maximum(table.leads, quantizes) + np.zeros_like(memory)
     return Usage(
         seconds=latency + np.maximum(memory, compute),
         compute=compute,
@@ -148,36 +168,37 @@ def _elementwise(item: Elementwise, machine: Machine, values: Mapping[str, float
     )
 
 
-def _collective(item: Collective, machine: Machine, values: Mapping[str, float]) -> Usage:
-    if machine.chips == 1:
-        return Usage(np.zeros_like(item.elements))
-    moved = item.elements * NARROW_BYTES * exchanged(item.kind, machine.chips)
-    network = moved / (machine.link.bandwidth * machine.link.count * values["link_efficiency"])
-    latency = np.full_like(network, values["collective_launch"] + values["collective_step"] * machine.chips)
-    return Usage(seconds=latency + network, network=network, latency=latency, link_bytes=moved)
+def _collective(table: Collectives, machine: Machine, values: Values) -> Usage:
+    return exchange(table, machine, values, NARROW_BYTES)
 
 
 TILED_DISPATCH = Law(
     "tiled_dispatch",
     scheduler="kernels",
     doc="kernels of output tiles over many cores (GPU)",
+    product=_product,
+    attention=_attention,
+    elementwise=_elementwise,
+    collective=_collective,
     coefficients={
         "launch": Coefficient(0, "seconds a kernel costs before it works"),
-        "convert_launch": Coefficient(0, "seconds to start rounding activations to a format of 8 bits or less"),
+        "narrow_launch": Coefficient(0, "seconds more that a product costs whose weights are stored in 8 bits or less"),
+        "narrow_rate": Coefficient(1, "share of the stated rate that formats of 8 bits or less sustain"),
         "fill": Coefficient(0, "elements of the reduction lost filling each tile's pipeline"),
         "tile_loss": Coefficient(0, "a tile of r rows and c columns runs at 1 / (1 + tile_loss · (1/r + 1/c)) of peak"),
         "memory_efficiency": Coefficient(1, "share of the memory's peak bandwidth that kernels reach"),
         "decode_launch": Coefficient(0, "seconds a decode attention costs before it works"),
-        "decode_floor": Coefficient(0, "keys' worth of work each query head costs besides its context"),
+        "decode_split": Coefficient(0, "seconds until the parts of a long context have met"),
+        "decode_block": Coefficient(0, "seconds a core takes to start a head of a sequence"),
+        "decode_shared_block": Coefficient(0, "the same for a KV head that several query heads share"),
+        "decode_narrow_block": Coefficient(0, "the same where the cache is stored in 8 bits or less"),
         "decode_compute_efficiency": Coefficient(1, "share of peak products that decode attention reaches"),
         "decode_memory_efficiency": Coefficient(1, "share of peak bandwidth that decode attention reaches"),
         "prefill_launch": Coefficient(0, "seconds a prefill attention costs before it works"),
-        "prefill_floor": Coefficient(0, "keys' worth of work each query costs besides the keys it sees, over 2"),
+        "prefill_floor": Coefficient(0, "multiply-accumulates for each element of a query besides those with keys"),
+        "prefill_softmax": Coefficient(0, "operations of the vector units for each pair of query and key"),
         "prefill_compute_efficiency": Coefficient(1, "share of peak products that prefill attention reaches"),
         "prefill_memory_efficiency": Coefficient(1, "share of peak bandwidth that prefill attention reaches"),
-        "collective_launch": Coefficient(0, "seconds a collective costs before it works"),
-        "collective_step": Coefficient(0, "seconds each chip adds to a collective"),
-        "link_efficiency": Coefficient(1, "share of the link's peak bandwidth that collectives reach"),
+        **NETWORK,
     },
-    usage=usage,
 )

@@ -5,7 +5,8 @@
 //
 // One instruction executes a cycle, the first in the cycle after start_i, which comes while none runs. An issue moves
 // its command, registers added to its indexed fields, to the output register; there it waits until its unit is ready,
-// one of the places for unfinished commands is free (all of them, if Exclusive) and every credit is there. A sync
+// one of the places for unfinished commands is free (all of them, if Exclusive, or if the command before was another
+// unit's: units take turns) and every credit is there. A sync
 // executes once the output register is empty and its credits are there; a halt, and a sync that signals, besides once
 // no command is unfinished, so that signals keep the order of the program. Units end their commands in order, with a
 // pulse of done_i each.
@@ -103,6 +104,7 @@ module sequencer
   // The output register.
   logic                   offered_q;
   logic [UnitBits-1:0]    unit_q;
+  logic [UnitBits-1:0]    turn_q;  // the unit that accepted the command before
   logic [CommandBits-1:0] command_q;
   logic [Queues-1:0]      waits_q;
   logic [Queues-1:0]      signals_q;
@@ -122,7 +124,7 @@ module sequencer
 
   // While a command is offered, nothing else takes credits.
   assign credits = ((offered_q ? waits_q : waits) & ~credit_i) == '0;
-  assign able    = offered_q & place & (~Exclusive | ~unfinished);
+  assign able    = offered_q & place & (~unfinished | (~Exclusive & (unit_q == turn_q)));
   assign accept  = (command_valid_o & command_ready_i) != '0;
 
   for (genvar u = 0; u < Units; u++) begin : gen_valid
@@ -269,6 +271,9 @@ module sequencer
       command_q <= commands[unit*CommandBits+:CommandBits];
       waits_q   <= waits;
       signals_q <= signals;
+    end
+    if (accept) begin
+      turn_q <= unit_q;
     end
   end
 

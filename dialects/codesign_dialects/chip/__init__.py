@@ -73,6 +73,7 @@ __all__ = [
     "STATUSES",
     "Attention",
     "Calibration",
+    "CalibrationOp",
     "Chip",
     "Container",
     "ContainerOp",

@@ -66,7 +66,7 @@ class Link(Part):
 
 @record
 class Calibration(Part):
-    """Fitted parameters of one time law: data about a family of chips, kept beside what it describes."""
+    """Fitted parameters of one time law: of a design in it, or of a family of designs in a module of calibrations."""
 
     law: str = text("The time law they belong to")
     values: Mapping[str, float] = numbers("The parameters, by the names of the law")
@@ -90,6 +90,7 @@ class Design(Container):
     power: float | None = quantity(POWER, "Thermal design power of chip and its memory", default=None)
     idle_power: float | None = quantity(POWER, "Power with nothing to do", default=None)
     price: float | None = quantity(MONEY, "Price of one", default=None)
+    family: str | None = text("Family of chips whose calibration holds for it", default=None)
 
 
 @irdl_op_definition
@@ -134,7 +135,14 @@ class CalibrationOp(PartOp):
 
     name = "chip.calibration"
     RECORD: ClassVar = Calibration
-    HOMES: ClassVar = _DESIGN
+    HOMES: ClassVar = ("chip.design", "builtin.module")
+
+    @override
+    def part(self) -> Calibration:
+        """What the calibration states."""
+        calibration = super().part()
+        assert isinstance(calibration, Calibration)
+        return calibration
 
 
 @irdl_op_definition

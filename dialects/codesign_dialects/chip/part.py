@@ -7,6 +7,7 @@ it comes from, ``{capacity = "published: datasheet"}``; the key ``others`` speak
 
 from abc import ABC
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import ClassVar, Self, TypeVar, cast
 
 from immutabledict import immutabledict
@@ -96,7 +97,7 @@ class PartOp(IRDLOperation, ABC):
             When a parameter is unknown, missing or malformed, or the parameters contradict each other.
         """
         create = cast(Callable[..., Part], self.RECORD)
-        values = read_parameters(self.RECORD, self.parameters.data)
+        values = _read_once(self.RECORD, self.parameters)
         return create(
             name=self.sym_name.data, count=self._count(), sources=self._sources(), **values, **self._contents()
         )
@@ -171,19 +172,7 @@ class PartOp(IRDLOperation, ABC):
     def _sources(self) -> Mapping[str, str]:
         if self.sources is None:
             return immutabledict()
-        return immutabledict({key: self._read_source(key, value) for key, value in self.sources.data.items()})
-
-    def _read_source(self, key: str, value: Attribute) -> str:
-        known = (*self.figures(), OTHERS)
-        if key not in known:
-            raise ParameterError(f"sources: no figure '{key}' is stated here.{nearest(key, known)}")
-        text = value.data if isinstance(value, StringAttr) else ""
-        status, _, reference = text.partition(":")
-        if status not in STATUSES or not reference.strip():
-            raise ParameterError(
-                f'sources: {key}: expected "status: where from", the status one of {", ".join(STATUSES)}; got {value}'
-            )
-        return text
+        return _read_sources((*self.figures(), OTHERS), self.sources)
 
     def _contents(self) -> dict[str, object]:
         return {}
@@ -203,6 +192,28 @@ class PartOp(IRDLOperation, ABC):
 
     def _print_body(self, printer: Printer) -> None:
         pass
+
+
+# A chip is read whenever it is priced, its attributes change seldom: each is read once.
+
+
+@lru_cache(maxsize=4096)
+def _read_once(record: type[Part], given: DictionaryAttr) -> Mapping[str, object]:
+    return immutabledict(read_parameters(record, given.data))
+
+
+@lru_cache(maxsize=4096)
+def _read_sources(known: tuple[str, ...], sources: DictionaryAttr) -> Mapping[str, str]:
+    for key, value in sources.data.items():
+        if key not in known:
+            raise ParameterError(f"sources: no figure '{key}' is stated here.{nearest(key, known)}")
+        text = value.data if isinstance(value, StringAttr) else ""
+        status, _, reference = text.partition(":")
+        if status not in STATUSES or not reference.strip():
+            raise ParameterError(
+                f'sources: {key}: expected "status: where from", the status one of {", ".join(STATUSES)}; got {value}'
+            )
+    return immutabledict({key: value.data for key, value in sources.data.items() if isinstance(value, StringAttr)})
 
 
 class ContainerOp(PartOp, ABC):

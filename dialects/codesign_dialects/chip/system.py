@@ -36,6 +36,13 @@ class InstanceOp(PartOp):
     RECORD: ClassVar = Instance
     HOMES: ClassVar = ("chip.system",)
 
+    @override
+    def part(self) -> Instance:
+        """What the instance states."""
+        instance = super().part()
+        assert isinstance(instance, Instance)
+        return instance
+
     def design(self) -> DesignOp:
         """The design that each chip of this instance is.
 
@@ -47,7 +54,6 @@ class InstanceOp(PartOp):
         system = self.parent_op()
         module = None if system is None else system.parent_op()
         instance = self.part()
-        assert isinstance(instance, Instance)
         if module is not None and module.has_trait(SymbolTable):
             found = SymbolTable.lookup_symbol(module, instance.design)
             if isinstance(found, DesignOp):

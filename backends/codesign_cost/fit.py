@@ -1,0 +1,113 @@
+"""What fits: weights and KV cache against the memory of all chips together."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from codesign.program import Program
+from codesign.workload import Workload
+from codesign_cost.errors import DoesNotFitError
+from codesign_cost.machine import Machine
+from codesign_cost.reader import kv_cache_type, weight_bytes
+from codesign_cost.technology import Figure
+
+_MOST_CHIPS = 4096
+"""Systems up to here are tried for one that fits."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Bytes that a program needs of all chips of a machine together, and what they have."""
+
+    weights: int
+    sequence: int
+    batch: int
+    available: Figure
+
+    @classmethod
+    def of(cls, program: Program, machine: Machine, workload: Workload) -> "Fit":
+        """The fit of `workload`; each group of chips has room for as many KV heads as the chip with the most."""
+        cache = kv_cache_type(program)
+        sequence = 0
+        if cache is not None:
+            heads = cache.heads.data
+            sequence = cache.nbytes(1, workload.context) * -(-heads // machine.tensor) * machine.tensor // heads
+        return cls(weight_bytes(program), sequence, workload.batch, machine.chips * machine.memory_capacity)
+
+    @property
+    def cache(self) -> int:
+        """Bytes of keys and values of all sequences."""
+        return self.batch * self.sequence
+
+    @property
+    def needed(self) -> int:
+        """Bytes of weights and cache."""
+        return self.weights + self.cache
+
+    @property
+    def largest_batch(self) -> int:
+        """Sequences for whose cache there is room beside the weights."""
+        free = float(np.min(self.available)) - self.weights
+        return max(0, int(free // self.sequence)) if self.sequence else self.batch
+
+    def to_dict(self, level: str) -> Mapping[str, object]:
+        """The JSON of ``codesign cost``."""
+        return {
+            "level": level,
+            "weights_bytes": self.weights,
+            "kv_cache_bytes": self.cache,
+            "needed_bytes": self.needed,
+            "available_bytes": int(np.min(self.available)),
+            "largest_batch": self.largest_batch,
+        }
+
+
+def check(program: Program, machine: Machine, workload: Workload) -> Fit:
+    """The fit of a program.
+
+    Raises
+    ------
+    DoesNotFitError
+        When it needs more than there is, with what would be enough.
+    """
+    fit = Fit.of(program, machine, workload)
+    if fit.needed <= np.min(fit.available):
+        return fit
+    available = int(np.min(fit.available))
+    tries = ["a narrower format", "a smaller batch or context"]
+    if fit.largest_batch:
+        tries.insert(0, f"--batch {fit.largest_batch}")
+    more = fewest_chips(program, machine, workload)
+    if more is not None:
+        tries.insert(0, f"--chips {more}")
+    raise DoesNotFitError(
+        f"{program.name} does not fit on {machine.chips} of @{machine.design.name}: weights of {size(fit.weights)} and "
+        f"a KV cache of {size(fit.cache)} need {size(fit.needed)} of {level(machine)}; available {size(available)}, "
+        f"short by {size(fit.needed - available)}. Try {', '.join(tries[:-1])}, or {tries[-1]}.",
+        needed=fit.needed,
+        available=available,
+    )
+
+
+def fewest_chips(program: Program, machine: Machine, workload: Workload) -> int | None:
+    """The fewest chips, all sharing every layer, that hold the program; None when thousands do not."""
+    for chips in range(1, _MOST_CHIPS):
+        fit = Fit.of(program, replace(machine, tensor=chips, pipeline=1), workload)
+        if fit.needed <= np.min(fit.available):
+            return chips
+    return None
+
+
+def level(machine: Machine) -> str:
+    """Where the model lives."""
+    return "SRAM" if machine.on_chip else "off-chip memory"
+
+
+def size(count: float) -> str:
+    """Bytes for a reader."""
+    for unit in ("B", "KiB", "MiB"):
+        if count < 1024:
+            return f"{count:.4g} {unit}"
+        count /= 1024
+    return f"{count:.4g} GiB"

@@ -1,0 +1,134 @@
+"""Published measurements of models on chips, and what the model predicts for each."""
+
+import csv
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import as_file, files
+
+from codesign.chips import Chip, read_chip
+from codesign.plugins.manager import plugins
+from codesign.program import Program
+from codesign.workload import Workload
+from codesign_cost.errors import CostError
+from codesign_cost.fit import Fit, fewest_chips
+from codesign_cost.price import machine_of, price
+from codesign_cost.result import CostResult
+from codesign_cost.storage import stored_as
+from codesign_dialects.encoding import ENCODINGS, Encoding, plain
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A row of ``data/measurements.csv``; its columns are explained in the README there. `batch` and `chips` are None
+    where the row leaves them open: as many as fit, as few as hold the model."""
+
+    id: str
+    model: str
+    chip: str
+    chips: int | None
+    weights: str
+    kv: str
+    batch: int | None
+    input: int
+    output: int
+    metric: str
+    value: float
+    software: str
+    split: str
+
+    @property
+    def program(self) -> Program:
+        """The model, stored as it was measured."""
+        return _program(self.model, self.weights, self.kv)
+
+    def predict(self) -> float:
+        """What the model predicts for it, in the row's unit.
+
+        Raises
+        ------
+        CostError
+            When it does not fit.
+        """
+        return METRICS[self.metric](self.price())
+
+    def price(self) -> CostResult:
+        """The price of what was measured."""
+        program, chip = self.program, _chip(self.chip)
+        one = Workload(1, self.input, self.output)
+        chips = self.chips or fewest_chips(program, machine_of(chip), one)
+        if chips is None:
+            raise CostError(f"{self.id}: {self.model} fits on no number of @{chip.name}")
+        # Requests for which there is no room wait.
+        room = max(1, Fit.of(program, machine_of(chip, chips=chips), one).largest_batch)
+        workload = Workload(min(self.batch or room, room), self.input, self.output)
+        return price(program, chip, workload, chips=chips)
+
+
+def _decode_rate(result: CostResult) -> float:
+    return result.batch * (result.output - 1) / (result.latency_s - result.ttft_s)
+
+
+def _tpot_under_load(result: CostResult) -> float:
+    """Other users' prompts are worked on between one user's tokens."""
+    return (result.latency_s - result.ttft_s / result.batch) / (result.output - 1)
+
+
+METRICS: Mapping[str, Callable[[CostResult], float]] = {
+    "ttft": lambda result: result.ttft_s,
+    "tpot": lambda result: result.tpot_s or 0.0,
+    "tpot_under_load": _tpot_under_load,
+    "tokens_per_second": lambda result: result.tokens_per_second,
+    "decode_tokens_per_second": _decode_rate,
+    "prompt_tokens_per_second": lambda result: result.batch * result.input / result.ttft_s,
+    "power": lambda result: result.power_w,
+    "energy_per_token": lambda result: result.energy_per_token_j,
+}
+"""The metrics of the measurements, each read from a price."""
+
+
+@cache
+def read_measurements() -> tuple[Measurement, ...]:
+    """The measurements that are not excluded."""
+    text = files("codesign_cost").joinpath("data/measurements.csv").read_text(encoding="utf-8")
+    rows = [row for row in csv.DictReader(text.splitlines()) if row["split"] != "excluded"]
+    return tuple(_measurement(row) for row in rows)
+
+
+def _measurement(row: Mapping[str, str]) -> Measurement:
+    return Measurement(
+        id=row["id"],
+        model=row["model"],
+        chip=row["chip"],
+        chips=int(row["chips"]) if row["chips"] else None,
+        weights=row["weights"],
+        kv=row["kv"],
+        batch=int(row["batch"]) if row["batch"] else None,
+        input=int(row["input"]),
+        output=int(row["output"]),
+        metric=row["metric"],
+        value=float(row["value"]),
+        software=row["software"],
+        split=row["split"],
+    )
+
+
+@cache
+def _program(model: str, weights: str, kv: str) -> Program:
+    return stored_as(_shape(model), _encoding(weights), _encoding(kv))
+
+
+@cache
+def _shape(model: str) -> Program:
+    with as_file(files("codesign_cost").joinpath("data/models", f"{model}.json")) as path:
+        frontend = next(frontend for frontend in plugins().frontends() if frontend.accepts(path))
+        return frontend.load(path)
+
+
+@cache
+def _chip(name: str) -> Chip:
+    return read_chip(plugins().chips()[name])
+
+
+def _encoding(name: str) -> Encoding:
+    return ENCODINGS[name] if name in ENCODINGS else plain(name)

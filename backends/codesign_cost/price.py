@@ -1,0 +1,195 @@
+"""The price of a request: fit, time, energy, area, money, of one design in full or of many at once in short."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from codesign.chips import Chip
+from codesign.program import Program
+from codesign.workload import Workload
+from codesign_cost.area import chip_area
+from codesign_cost.combiner import CAUSES, Points, Request, idle_joules
+from codesign_cost.demand import Array
+from codesign_cost.energy import LAW as ENERGY
+from codesign_cost.errors import CostError
+from codesign_cost.fit import Fit, check, level
+from codesign_cost.laws import Law, law_of
+from codesign_cost.machine import Machine
+from codesign_cost.money import usd_per_million_tokens
+from codesign_cost.reader import kv_cache_type, read_demand
+from codesign_cost.result import CostResult
+from codesign_cost.variants import Changes, vary
+from codesign_dialects.chip import Link, System, SystemOp
+
+_CHUNK = 4096
+"""Designs priced together: enough to hide what a call costs, few enough for the processor's cache."""
+
+
+def price(program: Program, chip: Chip, workload: Workload, *, chips: int = 1, stages: int = 1) -> CostResult:
+    """The price of `workload` for `program` on `chips` of `chip` together (a system counts its own chips as well), in
+    `stages` of a pipeline, the chips of a stage sharing its layers.
+
+    Raises
+    ------
+    DoesNotFitError
+        When weights and KV cache need more memory than there is.
+    CostError
+        When the program holds an operation, or the chip a unit, that the model does not know.
+    """
+    machine = machine_of(chip, chips=chips, stages=stages)
+    law = law_of(machine)
+    fit = check(program, machine, workload)
+    machine = replace(machine, resident=fit.needed <= machine.chips * machine.sram_capacity())
+    request = Request.of(program, machine, law, workload)
+    by_cause = {cause: seconds[:, 0].tolist() for cause, seconds in request.by_cause().items()}
+    by_operation = {name: seconds[:, 0].tolist() for name, seconds in request.by_operation().items()}
+    prefill, decode = request.seconds()[:, 0].tolist()
+    latency, tokens = prefill + decode, workload.batch * workload.output
+    joules = {cause: float(own.sum()) for cause, own in request.joules().items()}
+    joules["idle"] = float(idle_joules(machine, np.array(latency)))
+    system = _system(chip)
+    share = _wall_share(machine, chip, system)
+    if share is not None:
+        joules["system"] = (share - 1) * sum(joules.values())
+    energy = sum(joules.values())
+    rate = tokens / latency
+    usd, usd_note = usd_per_million_tokens(machine, tokens_per_second=rate, power=energy / latency)
+    area = chip_area(machine)
+    bound = {cause: sum(seconds) for cause, seconds in by_cause.items()}
+    return CostResult(
+        model=program.name,
+        chip=chip.name,
+        chips=machine.chips,
+        stages=machine.pipeline,
+        batch=workload.batch,
+        input=workload.input,
+        output=workload.output,
+        ttft_s=prefill,
+        tpot_s=decode / (workload.output - 1) if workload.output > 1 else None,
+        latency_s=latency,
+        tokens_per_second=rate,
+        tokens_per_second_per_user=rate / workload.batch,
+        energy_per_token_j=energy / tokens,
+        boundary="chip" if share is None else "system",
+        power_w=energy / latency,
+        area_mm2=machine.chips * float(area.total) * 1e6,
+        area_published=machine.design.area is not None,
+        usd_per_million_tokens=usd,
+        usd_note=usd_note,
+        bound=max(CAUSES, key=lambda cause: bound[cause]),
+        memory=fit.to_dict(level(machine)),
+        breakdown={
+            phase: {
+                "seconds": seconds,
+                "by_cause": {cause: own[index] for cause, own in by_cause.items()},
+                "by_operation": {name: own[index] for name, own in by_operation.items()},
+            }
+            for index, (phase, seconds) in enumerate((("prefill", prefill), ("decode", decode)))
+        }
+        | {"energy_j": joules, "area_mm2": {part: float(own) * 1e6 for part, own in area.parts.items()}},
+        notes=tuple(_notes(program, machine, law, workload)),
+    )
+
+
+@dataclass(frozen=True)
+class Prices:
+    """Prices of many designs of one structure, one value a design; `fits` is False where memory is short, and the
+    other figures are then what it would take if it were not. Power and energy are those of the chips."""
+
+    ttft_s: Array
+    tpot_s: Array
+    tokens_per_second: Array
+    energy_per_token_j: Array
+    power_w: Array
+    area_mm2: Array
+    fits: Array
+
+
+def price_designs(
+    program: Program, chip: Chip, workload: Workload, changes: Changes, *, chips: int = 1, stages: int = 1
+) -> Prices:
+    """The prices of `chip` with each of many values of some of its figures, by the same functions as :func:`price`.
+
+    Raises
+    ------
+    CostError
+        When a change is of no figure of the chip, or the program cannot be priced.
+    """
+    base = machine_of(chip, chips=chips, stages=stages)
+    count = len(next((values for own in changes.values() for values in own.values()), ()))
+    points, parts = Points.of(workload), min(base.pipeline, workload.batch)
+    demand = read_demand(program, batch=-(-workload.batch // parts), tokens=points.tokens, past=points.past)
+    law = law_of(base)
+    columns: list[Array] = []
+    for start in range(0, count, _CHUNK):
+        chunk = {
+            name: {key: np.asarray(values)[start : start + _CHUNK] for key, values in own.items()}
+            for name, own in changes.items()
+        }
+        machine = replace(base, design=vary(base.design, chunk))
+        fit = Fit.of(program, machine, workload)
+        machine = replace(machine, resident=np.asarray(fit.needed <= machine.chips * machine.sram_capacity()))
+        request = Request.on(demand, points, machine, law, parts)
+        seconds = request.seconds()
+        latency, tokens = seconds.sum(axis=0), workload.batch * workload.output
+        joules = sum(own.sum(axis=0) for own in request.joules().values()) + idle_joules(machine, latency)
+        figures = (
+            seconds[0],
+            seconds[1] / max(workload.output - 1, 1),
+            tokens / latency,
+            joules / tokens,
+            joules / latency,
+            machine.chips * 1e6 * chip_area(machine).total,
+            np.asarray(fit.needed <= fit.available, dtype=np.float64),
+        )
+        width = min(_CHUNK, count - start)
+        columns.append(np.stack([np.broadcast_to(figure, (width,)) for figure in figures]))
+    ttft, tpot, rate, energy, power, area, fits = np.concatenate(columns, axis=1)
+    return Prices(ttft, tpot, rate, energy, power, area, fits > 0)
+
+
+def machine_of(chip: Chip, *, chips: int = 1, stages: int = 1) -> Machine:
+    """`chips` of `chip` in `stages`.
+
+    Raises
+    ------
+    CostError
+        When the chips do not divide into stages.
+    """
+    if chips < 1 or stages < 1:
+        raise CostError(f"expected at least 1 chip and 1 stage, got {chips} and {stages}")
+    count = chip.chips * chips
+    if count % stages:
+        raise CostError(f"{count} chips do not divide into {stages} stages")
+    system = _system(chip)
+    links = () if system is None else system.all(Link)
+    return Machine(chip.design, count // stages, stages, links[0] if len(links) == 1 else None)
+
+
+def _system(chip: Chip) -> System | None:
+    if not isinstance(chip.target, SystemOp):
+        return None
+    system = chip.target.part()
+    assert isinstance(system, System)
+    return system
+
+
+def _wall_share(machine: Machine, chip: Chip, system: System | None) -> float | None:
+    """What a system draws at its wall over what its chips draw, from their design powers; None when not stated."""
+    if system is None or system.power is None or machine.design.power is None:
+        return None
+    return max(1.0, system.power / (chip.chips * machine.design.power))
+
+
+def _notes(program: Program, machine: Machine, law: Law, workload: Workload) -> Iterator[str]:
+    used = [part for part in machine.calibrations if part.law in (law.name, ENERGY)]
+    for part in used:
+        yield f"{part.law}: fitted on {part.fitted_on}, mean error {part.residual:.0%}"
+    if law.coefficients and not law.calibrations(machine):
+        yield f"{law.name}: not calibrated for @{machine.design.name}, so nothing is lost: an upper bound on speed"
+    cache = kv_cache_type(program)
+    if cache is not None and 0 < cache.context.data < workload.context:
+        yield f"{workload.context} tokens of context are more than the {cache.context.data} the model was made for"
+    if machine.design.area is None:
+        yield "area: estimated from multiply-accumulates, lanes and SRAM; without input and output"

@@ -1,0 +1,62 @@
+"""Many designs of one structure as one design: figures that differ become arrays, one value a design."""
+
+from collections.abc import Mapping, Sequence
+from copy import copy
+from typing import TypeVar
+
+import numpy as np
+
+from codesign_cost.demand import Array
+from codesign_cost.errors import CostError
+from codesign_dialects.chip import Container, Design, Part, parameters
+from codesign_dialects.chip.parameter import nearest
+
+P = TypeVar("P", bound=Part)
+
+Changes = Mapping[str, Mapping[str, Sequence[float] | Array]]
+"""By the name of a part and of its figure, the value of each design, in SI units: ``{"mxu": {"lanes": [16, 32]}}``."""
+
+
+def vary(design: Design, changes: Changes) -> Design:
+    """`design` with arrays where `changes` gives values; ``count`` is a figure of every part.
+
+    Raises
+    ------
+    CostError
+        For an unknown part or figure, lengths that differ, and a value that is not a positive number.
+    """
+    names = set(_names(design))
+    for name in changes:
+        if name not in names:
+            raise CostError(f"chip @{design.name} has no part called '{name}'.{nearest(name, sorted(names))}")
+    arrays = {name: {key: _array(name, key, value) for key, value in own.items()} for name, own in changes.items()}
+    lengths = {len(array) for own in arrays.values() for array in own.values()}
+    if len(lengths) > 1:
+        raise CostError(f"expected as many values of every figure, got {', '.join(map(str, sorted(lengths)))}")
+    return _changed(design, arrays)
+
+
+def _names(part: Part) -> Sequence[str]:
+    inner = part.parts if isinstance(part, Container) else ()
+    return [part.name, *(name for own in inner for name in _names(own))]
+
+
+def _array(part: str, key: str, values: Sequence[float] | Array) -> Array:
+    array = np.asarray(values, dtype=np.float64)
+    if array.ndim != 1 or not np.all(np.isfinite(array) & (array > 0)):
+        raise CostError(f"@{part} {key}: expected a row of numbers above zero, one a design")
+    return array
+
+
+def _changed(part: P, arrays: Mapping[str, Mapping[str, Array]]) -> P:
+    figures = {key for key, parameter in parameters(type(part)).items() if parameter.figure and key != "process"}
+    figures.add("count")
+    changed = copy(part)
+    for key, array in arrays.get(part.name, {}).items():
+        if key not in figures or not isinstance(getattr(part, key), int | float):
+            raise CostError(f"@{part.name} states no figure '{key}'.{nearest(key, sorted(figures))}")
+        # The record's own check reads one design's figures; each of these was checked above.
+        object.__setattr__(changed, key, array)
+    if isinstance(part, Container):
+        object.__setattr__(changed, "parts", tuple(_changed(own, arrays) for own in part.parts))
+    return changed
