@@ -6,8 +6,8 @@
 // The Lanes sums of one token leave in Groups = Lanes / ResultsPerCycle groups, group g to word result_i + g, scaled
 // by word weight_scale_i + g of the source's weight scales (one a row; 1 for values) and by the one activation scale of
 // the token. Up to Tokens finished tokens wait in a queue; the sequencer finishes no token that would not fit, so
-// nothing is lost. A group is written float_pkg::IntToFloatLatency + 2 * float_pkg::FloatMultiplyLatency cycles after it
-// leaves; done_o stands with the last one of a command.
+// nothing is lost. A group is written float_pkg::IntToFloatLatency + 2 * float_pkg::FloatMultiplyLatency cycles after
+// it leaves; done_o stands with the last one of a command.
 
 module dequantizer #(
   parameter  int Lanes               = 32,
@@ -17,7 +17,8 @@ module dequantizer #(
   parameter  int KeyScaleBits        = 10,
   parameter  int ActivationScaleBits = 4,
   parameter  int ResultBits          = 12,
-  localparam int ScaleBits           = (WeightScaleBits > KeyScaleBits) ? WeightScaleBits : KeyScaleBits
+  localparam int ScaleBits           =
+      (WeightScaleBits > KeyScaleBits) ? WeightScaleBits : KeyScaleBits
 ) (
   input  logic                           clk_i,
   input  logic                           rst_ni,
@@ -74,7 +75,8 @@ module dequantizer #(
     .write_data_i ({final_i, source_i, result_i, activation_scale_i, weight_scale_i, sums_i}),
     .read_valid_o (head_valid),
     .read_ready_i (head_done),
-    .read_data_o  ({head_final, head_source, head_result, head_activation_scale, head_weight_scale, head_sums})
+    .read_data_o  ({head_final, head_source, head_result, head_activation_scale, head_weight_scale,
+                    head_sums})
   );
 
   // One group a cycle.

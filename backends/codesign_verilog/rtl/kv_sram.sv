@@ -1,8 +1,8 @@
 // Copyright the Codesign authors.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// The KV cache: words of Lanes × Width bytes, written in parts of PartBytes along a lane or across lanes, or in beats of
-// the memory port, read in whole words or in beats.
+// The KV cache: words of Lanes × Width bytes, written in parts of PartBytes along a lane or across lanes, or in beats
+// of the memory port, read in whole words or in beats.
 //
 // A key is written along the lane of its position, a value across the lanes of its elements. A part's address is that
 // of its first byte (byte in the lane, lane, word, from the lowest bit), under one more bit that says that its bytes
@@ -15,7 +15,7 @@ module kv_sram #(
   parameter  int Depth            = 1024,
   parameter  int Lanes            = 32,
   parameter  int Width            = 32,
-  parameter  int PartBytes        = 16,  // divides Width, which divides Lanes; all are powers of two
+  parameter  int PartBytes        = 16,  // divides Width, which divides Lanes; powers of two
   parameter  int BeatBytes        = 64,  // a power of two, that of Depth words at most
   localparam int WordBytes        = Lanes * Width,
   localparam int Beats            = Depth * WordBytes / BeatBytes,
@@ -70,7 +70,8 @@ module kv_sram #(
   for (genvar i = 0; i < Width; i++) begin : gen_byte
     assign part_bytes[i] = (first_byte >> PartBits) == ByteBits'(i / PartBytes);
     assign one_byte[i]   = first_byte == ByteBits'(i);
-    assign beat_bytes[i] = (beat_write_address_i & BeatAddressBits'(LaneBeats - 1)) == BeatAddressBits'(i / BeatBytes);
+    assign beat_bytes[i] =
+        (beat_write_address_i & BeatAddressBits'(LaneBeats - 1)) == BeatAddressBits'(i / BeatBytes);
   end
 
   logic [Banks*WordBytes*8-1:0] row;
@@ -90,10 +91,12 @@ module kv_sram #(
       logic [Width*8-1:0] part;
       logic [Width*8-1:0] beat;
 
-      assign in_part = across ? (first_lane >> PartBits) == LaneBits'(lane / PartBytes) : first_lane == LaneBits'(lane);
-      assign in_beat = ((beat_write_address_i & BeatAddressBits'(WordBeats - 1)) >> $clog2(LaneBeats)) ==
-                       BeatAddressBits'(lane / BeatLanes % WordBeats);
-      assign part    = across ? {Width{write_data_i[(lane%PartBytes)*8+:8]}} : {(Width/PartBytes){write_data_i}};
+      assign in_part = across ? (first_lane >> PartBits) == LaneBits'(lane / PartBytes)
+                              : first_lane == LaneBits'(lane);
+      assign in_beat = ((beat_write_address_i & BeatAddressBits'(WordBeats - 1))
+                        >> $clog2(LaneBeats)) == BeatAddressBits'(lane / BeatLanes % WordBeats);
+      assign part    = across ? {Width{write_data_i[(lane%PartBytes)*8+:8]}}
+                              : {(Width/PartBytes){write_data_i}};
       assign beat    = {LaneBeats{beat_write_data_i[First*8+:Width/LaneBeats*8]}};
 
       sram_byte_write #(

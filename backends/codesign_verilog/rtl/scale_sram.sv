@@ -7,7 +7,7 @@
 // writes, and of the two reads, one happens at a time. Data read hold their value until the next read of either kind.
 
 module scale_sram #(
-  parameter  int Bits             = 32768,  // capacity, a multiple of all widths, which are powers of two
+  parameter  int Bits             = 32768,  // a multiple of all widths, which are powers of two
   parameter  int WordWidth        = 128,
   parameter  int BeatWidth        = 512,
   localparam int FloatWidth       = 32,
@@ -46,8 +46,10 @@ module scale_sram #(
 
   for (genvar i = 0; i < RowBytes; i++) begin : gen_byte
     assign row_bytes[i] = beat_write_i ?
-        (beat_write_address_i & BeatAddressBits'(RowBeats - 1)) == BeatAddressBits'(i / (BeatWidth / 8)) :
-        (write_address_i & FloatAddressBits'(Floats - 1)) == FloatAddressBits'(i / (FloatWidth / 8));
+        (beat_write_address_i & BeatAddressBits'(RowBeats - 1))
+            == BeatAddressBits'(i / (BeatWidth / 8)) :
+        (write_address_i & FloatAddressBits'(Floats - 1))
+            == FloatAddressBits'(i / (FloatWidth / 8));
   end
 
   sram_byte_write #(

@@ -60,7 +60,8 @@ module memory_channel #(
   );
 
   assign first          = moved_q == '0;
-  assign open           = waiting & ~refresh_i & (first ? (cycle_i >= earliest) & (credit_q >= 0) : credit_q > 0);
+  assign open           = waiting & ~refresh_i
+                          & (first ? (cycle_i >= earliest) & (credit_q >= 0) : credit_q > 0);
   assign beat_valid_o   = shown_q | (open & ~stall_i[1]);
   assign beat_address_o = address + AddressBits'(moved_q);
   assign beat_last_o    = moved_q == length;

@@ -9,10 +9,10 @@
 // ceil(PortBytes / rate) after the last beat of the burst before; rate is the lesser of rate_i and PortBytes. The
 // first refresh_cycles_i of every refresh_interval_i cycles (0: none), counted from the cycle of start_i, give no beat.
 //
-// Beats are written at the same pace, apart from those read: a burst's first may be taken in the cycle after its request,
-// and the burst is answered latency_i cycles after its last. Who reads a beat has the answer to its write.
-// A burst that begins behind the last word, or is not of whole words at rising addresses, is answered with errors, as is
-// one that is written with more or fewer beats than requested.
+// Beats are written at the same pace, apart from those read: a burst's first may be taken in the cycle after its
+// request, and the burst is answered latency_i cycles after its last. Who reads a beat has the answer to its write.
+// A burst that begins behind the last word, or is not of whole words at rising addresses, is answered with errors, as
+// is one that is written with more or fewer beats than requested.
 // A stall_seed_i other than 0 makes every handshake wait at random, each channel's by itself.
 
 module memory_model #(
@@ -106,11 +106,12 @@ module memory_model #(
   end
 
   // A burst of whole words, at rising addresses, that begins in the memory.
-  function automatic logic is_burst(logic [AddressBits-1:0] address, logic [2:0] size, logic [1:0] burst);
+  function automatic logic is_burst(logic [AddressBits-1:0] address, logic [2:0] size,
+                                    logic [1:0] burst);
     logic [BeatBits-1:0] first;
     first = BeatBits'(address >> ByteBits);
-    return (AddressBits'(first) << ByteBits == address) & (size == 3'(ByteBits)) & (burst == Increment) &
-           (64'(first) < 64'(Beats));
+    return (AddressBits'(first) << ByteBits == address) & (size == 3'(ByteBits)) &
+           (burst == Increment) & (64'(first) < 64'(Beats));
   endfunction
 
   for (genvar c = 0; c < Channels; c++) begin : gen_channel
@@ -132,7 +133,8 @@ module memory_model #(
       .burst_ready_o  (axi_arready_o[c]),
       .burst_address_i(BeatBits'(axi_araddr_i[c*AddressBits+:AddressBits] >> ByteBits)),
       .burst_length_i (axi_arlen_i[c*8+:8]),
-      .burst_error_i  (~is_burst(axi_araddr_i[c*AddressBits+:AddressBits], axi_arsize_i[c*3+:3], axi_arburst_i[c*2+:2])),
+      .burst_error_i  (~is_burst(axi_araddr_i[c*AddressBits+:AddressBits], axi_arsize_i[c*3+:3],
+                                 axi_arburst_i[c*2+:2])),
       .beat_valid_o   (axi_rvalid_o[c]),
       .beat_ready_i   (axi_rready_i[c]),
       .beat_address_o (beat),
@@ -140,7 +142,8 @@ module memory_model #(
       .beat_error_o   (error)
     );
 
-    assign axi_rdata_o[c*ChannelBits+:ChannelBits] = beats[IndexBits'(beat)][c*ChannelBits+:ChannelBits];
+    assign axi_rdata_o[c*ChannelBits+:ChannelBits] =
+        beats[IndexBits'(beat)][c*ChannelBits+:ChannelBits];
     assign axi_rresp_o[c*2+:2]                     = {error, 1'b0};  // SLVERR
 
     logic                written;
@@ -166,7 +169,8 @@ module memory_model #(
       .burst_ready_o  (axi_awready_o[c]),
       .burst_address_i(BeatBits'(axi_awaddr_i[c*AddressBits+:AddressBits] >> ByteBits)),
       .burst_length_i (axi_awlen_i[c*8+:8]),
-      .burst_error_i  (~is_burst(axi_awaddr_i[c*AddressBits+:AddressBits], axi_awsize_i[c*3+:3], axi_awburst_i[c*2+:2])),
+      .burst_error_i  (~is_burst(axi_awaddr_i[c*AddressBits+:AddressBits], axi_awsize_i[c*3+:3],
+                                 axi_awburst_i[c*2+:2])),
       .beat_valid_o   (axi_wready_o[c]),
       .beat_ready_i   (axi_wvalid_i[c]),
       .beat_address_o (written_beat),
@@ -204,7 +208,8 @@ module memory_model #(
       if (written && !written_error) begin
         for (int i = 0; i < ChannelBytes; i++) begin
           if (axi_wstrb_i[c*ChannelBytes+i]) begin
-            beats[IndexBits'(written_beat)][c*ChannelBits+i*8+:8] = axi_wdata_i[c*ChannelBits+i*8+:8];
+            beats[IndexBits'(written_beat)][c*ChannelBits+i*8+:8] =
+                axi_wdata_i[c*ChannelBits+i*8+:8];
           end
         end
       end

@@ -37,8 +37,8 @@ module port_monitor #(
 
   task automatic mismatch;
     if (mismatches == 0) begin
-      $display("codesign.first_mismatch port %0d write %0d cycle %0d got %h expected %h", Number, writes, tb.cycles,
-               got, expected);
+      $display("codesign.first_mismatch port %0d write %0d cycle %0d got %h expected %h", Number,
+               writes, tb.cycles, got, expected);
     end
     mismatches = mismatches + 1;
   endtask
