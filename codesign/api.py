@@ -1,4 +1,4 @@
-"""The verbs: load, compile, run, cost, emit, simulate. The command line calls these and nothing below."""
+"""The verbs: load, compile, run, cost, emit, simulate, synthesize. The command line calls these and nothing below."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -21,6 +21,8 @@ from codesign.plugins.backend import (
     Emitter,
     Executor,
     Simulation,
+    Synthesis,
+    Synthesizer,
     Validated,
     Validation,
 )
@@ -300,3 +302,27 @@ def simulate(
         time_limit=time_limit,
     )
     return Comparison(simulation, predicted, stalled=stall_seed != 0)
+
+
+def synthesize(
+    directory: str | Path,
+    *,
+    liberty: str | Path | None = None,
+    time_limit: float = 1800.0,
+    on_step: Callable[[str], None] | None = None,
+    synthesizer: str | None = None,
+) -> Synthesis:
+    """Map what `emit` wrote to the cells of a Liberty file, or of the library that is installed, unit by unit.
+
+    Each run of a tool takes at most `time_limit` seconds; `on_step` is told what is being done.
+    """
+    directory = Path(directory)
+    if not directory.is_dir():
+        raise UsageError(f"{directory}: no such folder; write one with `codesign emit`")
+    backend = plugins().backend(Synthesizer, synthesizer)
+    return backend.synthesize(
+        directory,
+        liberty=None if liberty is None else Path(liberty),
+        time_limit=time_limit,
+        on_step=on_step or (lambda _: None),
+    )

@@ -33,9 +33,10 @@ def register_units() -> "Sequence[Unit]":
     from codesign.units.load import LOAD
     from codesign.units.matmul import MATMUL
     from codesign.units.quantizer import QUANTIZER
+    from codesign.units.store import STORE
     from codesign.units.vector import VECTOR_UNIT
 
-    return [LOAD, MATMUL, VECTOR_UNIT, QUANTIZER, ARGMAX]
+    return [LOAD, STORE, MATMUL, VECTOR_UNIT, QUANTIZER, ARGMAX]
 
 
 @hookimpl

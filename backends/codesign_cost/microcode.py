@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from codesign.chips import chip_of
 from codesign.errors import CodesignError
 from codesign.microcode.flatten import flatten
-from codesign.microcode.instructions import EXCLUSIVE, Halt, Issue, Queues, Sync
+from codesign.microcode.instructions import EXCLUSIVE, PLACES, Halt, Issue, Queues, Sync
 from codesign.microcode.interpreter import Event, run
 from codesign.plugins import API_VERSION
 from codesign.plugins.backend import Capabilities, Cycles, QueueCycles, Support
@@ -22,9 +22,6 @@ from codesign.units import Times, Unit
 from codesign.units.machine import Machine
 from codesign.units.record import Clock
 from codesign_dialects.microcode import ProgramOp
-
-PLACES = 16
-"""Commands of a queue that may be accepted and not done."""
 
 MOST_CREDITS = 255
 """What a credit counter of 8 bits holds."""
@@ -84,7 +81,8 @@ class Timed:
 
 @dataclass
 class _Queue:
-    """A queue on its way: its next event, the cycle of the last, and what its commands hold."""
+    """A queue on its way: its next event, the cycle of the last, the unit of its last command, and the ends of commands
+    that may hold places."""
 
     name: str
     program: Iterator[Event]
@@ -92,6 +90,7 @@ class _Queue:
     event: Event
     executed: int = 0
     accepted: int = 0
+    unit: str = ""
     done: deque[int] = field(default_factory=lambda: deque([0] * PLACES, PLACES))
 
     @property
@@ -109,11 +108,14 @@ class _Queue:
 
     def happen(self, offered: int, cycle: int, clocks: Mapping[str, Clock]) -> Times:
         """The times of the next event, whose credits are there from `cycle` on."""
-        if not isinstance(self.event.instruction, Issue):
+        instruction = self.event.instruction
+        if not isinstance(instruction, Issue):
             self.executed = cycle
             return Times(cycle, cycle)
-        free = self.done[-1] if self.exclusive else self.done[0]
-        times = clocks[self.event.instruction.unit](max(cycle, free + 1), self.event.command)
+        alone = self.exclusive or instruction.unit != self.unit
+        free = self.done[-1] if alone else self.done[0]
+        times = clocks[instruction.unit](max(cycle, free + 1), self.event.command)
+        self.unit = instruction.unit
         self.executed, self.accepted = offered - 1, times.accepted
         self.done.append(times.done)
         return times

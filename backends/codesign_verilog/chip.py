@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import SSAValue
 
-from codesign.units.machine import LOADED, VECTOR_SPACE
+from codesign.units.machine import CACHED, LOADED, VECTOR_SPACE
 from codesign_verilog.netlist import Netlist
 from codesign_verilog.queues import QueueShape
 from codesign_verilog.shape import ChipShape
@@ -13,8 +13,9 @@ from codesign_verilog.shape import ChipShape
 SCALES = ("activation_scales", "key_scales", "value_scales")
 """The memories of the quantizer's scales, in the order that numbers its destinations."""
 
-AXI_ANSWERS = {"arready": 1, "rvalid": 1, "rlast": 1, "rresp": 2}
-"""What the memory drives, with bits a channel; beside them its data."""
+READ_ANSWERS = {"arready": 1, "rvalid": 1, "rlast": 1, "rresp": 2}
+WRITE_ANSWERS = {"awready": 1, "wready": 1, "bvalid": 1, "bresp": 2}
+"""What the memory drives, with bits a channel; beside them the data read."""
 
 CONTROL = (
     "host",
@@ -28,6 +29,7 @@ CONTROL = (
     "write_select",
     "vector_space",
     "kv_sram",
+    "scale_sram",
     "sram",
     "sram_banked",
     "sram_byte_write",
@@ -44,6 +46,7 @@ def build_chip(shape: ChipShape) -> ModuleOp:
     for number, queue in enumerate(shape.queues):
         top.queue(number, queue)
     top.load()
+    top.store()
     top.matmul()
     top.vector_units()
     top.vector_space()
@@ -90,7 +93,7 @@ class _Top:
                 "host_address_i": net.input("host_address_i", 16),
                 "host_data_i": net.input("host_data_i", 32),
                 "done_i": net.net("done"),
-                "error_i": net.net("load_error"),
+                "error_i": net.concatenate([net.net("store_error"), net.net("load_error")]),
                 "busy_i": self._per_queue("busy", 32),
                 "waiting_i": self._per_queue("waiting", 32),
                 "token_write_i": net.net("token_write"),
@@ -200,36 +203,81 @@ class _Top:
         )
 
     def load(self) -> None:
-        """The load unit, whose off-chip side is the chip's memory port."""
+        """The load unit, whose off-chip side is the read half of the chip's memory port."""
         net, machine, channels = self.net, self.machine, self.machine.channels
-        bits, port = self.shape.field_bits("load"), 8 * self.machine.port
+        bits, port = self.shape.field_bits("load"), 8 * machine.port
         requests = {"arvalid": 1, "araddr": self.shape.channel_address_bits, "arlen": 8, "arsize": 3, "arburst": 2}
-        driven = {f"axi_{name}": width * channels for name, width in requests.items()} | {"axi_rready": channels}
-        answers = {f"axi_{name}_i": net.input(f"axi_{name}_i", width * channels) for name, width in AXI_ANSWERS.items()}
-        self.net.instance(
+        driven = {name: width * channels for name, width in requests.items()} | {"rready": channels}
+        self._mover(
             "load",
-            "u_load",
+            len(LOADED),
+            {**self._answers(READ_ANSWERS), "axi_rdata_i": net.input("axi_rdata_i", port)},
             {
-                "PortBytes": machine.port,
-                "Channels": channels,
-                "MemoryBits": bits["memory"],
-                "Srams": len(LOADED),
-                "AddressBits": bits["address"],
-                "BeatsBits": bits["beats"],
-            },
-            {**self._commanded("load"), **answers, "axi_rdata_i": net.input("axi_rdata_i", port)},
-            {
-                "command_ready_o": ("load_ready", 1),
-                "done_o": ("load_done", 1),
-                "error_o": ("load_error", 1),
-                **{f"{name}_o": (name, width) for name, width in driven.items()},
+                **self._driven(driven),
                 "sram_write_o": ("load_write", len(LOADED)),
                 "sram_address_o": ("load_address", bits["address"]),
                 "sram_data_o": ("load_data", port),
             },
         )
-        for name in driven:
-            net.output(f"{name}_o", name)
+        self._memory_outputs(driven)
+
+    def store(self) -> None:
+        """The store unit, whose off-chip side is the write half."""
+        net, machine, channels = self.net, self.machine, self.machine.channels
+        bits, port = self.shape.field_bits("store"), 8 * machine.port
+        requests = {"awvalid": 1, "awaddr": self.shape.channel_address_bits, "awlen": 8, "awsize": 3, "awburst": 2}
+        driven = {name: width * channels for name, width in requests.items()}
+        driven |= {"wvalid": channels, "wdata": port, "wstrb": machine.port, "wlast": channels, "bready": channels}
+        stored = net.concatenate([net.net(f"{role}_beat", port) for role in reversed(CACHED)])
+        self._mover(
+            "store",
+            len(CACHED),
+            {**self._answers(WRITE_ANSWERS), "sram_data_i": stored},
+            {
+                **self._driven(driven),
+                "sram_read_o": ("store_read", len(CACHED)),
+                "sram_address_o": ("store_address", bits["address"]),
+            },
+        )
+        self._memory_outputs(driven)
+
+    def _mover(
+        self, unit: str, srams: int, inputs: Mapping[str, SSAValue], outputs: Mapping[str, tuple[str, int]]
+    ) -> None:
+        """A unit that copies beats between off-chip memory and SRAMs."""
+        bits = self.shape.field_bits(unit)
+        self.net.instance(
+            unit,
+            f"u_{unit}",
+            {
+                "PortBytes": self.machine.port,
+                "Channels": self.machine.channels,
+                "MemoryBits": bits["memory"],
+                "Srams": srams,
+                "AddressBits": bits["address"],
+                "BeatsBits": bits["beats"],
+            },
+            {**self._commanded(unit), **inputs},
+            {
+                "command_ready_o": (f"{unit}_ready", 1),
+                "done_o": (f"{unit}_done", 1),
+                "error_o": (f"{unit}_error", 1),
+                **outputs,
+            },
+        )
+
+    def _answers(self, answers: Mapping[str, int]) -> dict[str, SSAValue]:
+        """Inputs of the memory port."""
+        channels = self.machine.channels
+        return {f"axi_{name}_i": self.net.input(f"axi_{name}_i", bits * channels) for name, bits in answers.items()}
+
+    def _driven(self, signals: Mapping[str, int]) -> dict[str, tuple[str, int]]:
+        """The nets of what a unit drives at the memory port."""
+        return {f"axi_{name}_o": (f"axi_{name}", bits) for name, bits in signals.items()}
+
+    def _memory_outputs(self, signals: Mapping[str, int]) -> None:
+        for name in signals:
+            self.net.output(f"axi_{name}_o", f"axi_{name}")
 
     def matmul(self) -> None:
         """The matmul unit."""
@@ -378,7 +426,7 @@ class _Top:
         net, machine = self.net, self.machine
         port, lane_bytes, word = 8 * machine.port, 8 * machine.vector, 32 * machine.vector
         weights = 8 * machine.lanes * machine.width
-        for number, role in enumerate(LOADED[:2]):
+        for number, role in enumerate(("weights", "weight_scales")):
             width = 8 * machine.srams[role].word
             self._banked(role, self._loaded(number, role), (role.removesuffix("s"), width), port)
         self._two_read("constants", self._loaded(LOADED.index("constants"), "constants"), port)
@@ -393,16 +441,23 @@ class _Top:
             },
             {"write_o": ("scale_select", len(SCALES))},
         )
-        for number, (role, reader, width) in enumerate(
-            zip(SCALES, ("activation_scale", "key_scale", "value_scales"), (32, 32 * machine.results, word), strict=True)
+        selected = [self._selected(number, role) for number, role in enumerate(SCALES)]
+        self._banked("activation_scales", selected[0], ("activation_scale", 32), 32)
+        for write, (role, reader, data, width) in zip(
+            selected[1:],
+            (
+                ("key_scales", "key_scale", "key_scale_data", 32 * machine.results),
+                ("value_scales", "value_scales", "value_scales_word", word),
+            ),
+            strict=True,
         ):
-            floats = max(1, (machine.srams[role].nbytes // 4 - 1).bit_length())
-            write = {
-                "write_i": net.slice(net.nets["scale_select"], number, 1),
-                "write_address_i": net.slice(net.nets["quantized_scale_address"], 0, floats),
-                "write_data_i": net.nets["quantized_scale_data"],
-            }
-            self._banked(role, write, (reader, width), 32)
+            net.instance(
+                "scale_sram",
+                f"u_{role}_sram",
+                {"Bits": 8 * machine.srams[role].nbytes, "WordWidth": width, "BeatWidth": port},
+                {"clk_i": self.clock, **write, **self._read(reader), **self._beats(role)},
+                {"read_data_o": (data, width), "beat_read_data_o": (f"{role}_beat", port)},
+            )
         net.instance(
             "kv_sram",
             "u_kv_sram",
@@ -411,20 +466,43 @@ class _Top:
                 "Lanes": machine.lanes,
                 "Width": machine.width,
                 "PartBytes": machine.vector,
+                "BeatBytes": machine.port,
             },
-            {"clk_i": self.clock, **self._written("quantized_kv"), **self._read("kv")},
-            {"read_data_o": ("kv_data", weights)},
+            {"clk_i": self.clock, **self._written("quantized_kv"), **self._read("kv"), **self._beats("kv")},
+            {"read_data_o": ("kv_data", weights), "beat_read_data_o": ("kv_beat", port)},
         )
         self._banked("results", self._written("result"), ("results", word), 32 * machine.results)
         self._two_read("vector", self._written("vector_result"), word)
 
     def _loaded(self, number: int, role: str) -> dict[str, SSAValue]:
         """The write side of an SRAM that the load unit fills."""
-        net, beats = self.net, self.machine.srams[role].nbytes // self.machine.port
+        net = self.net
         return {
             "write_i": net.slice(net.nets["load_write"], number, 1),
-            "write_address_i": net.slice(net.nets["load_address"], 0, max(1, (beats - 1).bit_length())),
+            "write_address_i": net.slice(net.nets["load_address"], 0, self._beat_bits(role)),
             "write_data_i": net.nets["load_data"],
+        }
+
+    def _beats(self, role: str) -> dict[str, SSAValue]:
+        """The sides of an SRAM of the KV cache that the load unit fills and the store unit reads."""
+        net, number = self.net, CACHED.index(role)
+        return {
+            **{f"beat_{name}": value for name, value in self._loaded(LOADED.index(role), role).items()},
+            "beat_read_i": net.slice(net.nets["store_read"], number, 1),
+            "beat_read_address_i": net.slice(net.nets["store_address"], 0, self._beat_bits(role)),
+        }
+
+    def _beat_bits(self, role: str) -> int:
+        """Bits of an address of an SRAM in beats."""
+        return max(1, (self.machine.srams[role].nbytes // self.machine.port - 1).bit_length())
+
+    def _selected(self, number: int, role: str) -> dict[str, SSAValue]:
+        """The write side of a memory of the quantizer's scales."""
+        net, floats = self.net, max(1, (self.machine.srams[role].nbytes // 4 - 1).bit_length())
+        return {
+            "write_i": net.slice(net.nets["scale_select"], number, 1),
+            "write_address_i": net.slice(net.nets["quantized_scale_address"], 0, floats),
+            "write_data_i": net.nets["quantized_scale_data"],
         }
 
     def _written(self, port: str) -> dict[str, SSAValue]:

@@ -1,7 +1,8 @@
 """The Verilog backend: emits a program's chip as a folder, and simulates such a folder."""
 
+import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -15,13 +16,13 @@ from codesign.errors import CodesignError
 from codesign.microcode.encoding import text
 from codesign.microcode.flatten import flatten
 from codesign.plugins import API_VERSION
-from codesign.plugins.backend import Capabilities, Emission, QueueCounters, Simulation, Support
+from codesign.plugins.backend import Capabilities, Emission, QueueCounters, Simulation, Support, Synthesis
 from codesign.plugins.manager import plugins
 from codesign.program import Program
 from codesign.units.machine import Machine
 from codesign_dialects.microcode import ProgramOp
 from codesign_verilog.chip import CONTROL, build_chip
-from codesign_verilog.folder import Content, library_files, package, read_manifest, write_folder
+from codesign_verilog.folder import LIBRARY, Content, library_files, package, read_manifest, write_folder
 from codesign_verilog.handbook import handbook, header, run_script, timing_constraints
 from codesign_verilog.images import build_image
 from codesign_verilog.monitors import monitors
@@ -30,10 +31,12 @@ from codesign_verilog.run import Outcome, Run, monitored
 from codesign_verilog.shape import ChipShape
 from codesign_verilog.simulators import find_simulator
 from codesign_verilog.simulators.report import Mismatch, Report, parse_report
+from codesign_verilog.synthesis.synthesize import synthesize
 
 PROGRAM = "program.mlir"
 MEMORY = "memory.bin"
 IMAGES = "images"
+COCOTB = ("Makefile", "test_chip.py")
 
 MAX_CYCLES = (1 << 31) - 1
 """Where the testbench gives a chip up as hung."""
@@ -129,6 +132,13 @@ class VerilogEmitter:
         report = parse_report(built.run(images, time_limit, plusargs), len(monitored(shape)))
         return _simulation(simulator, run, report, trace if waves else None)
 
+    def synthesize(
+        self, directory: Path, *, liberty: Path | None, time_limit: float, on_step: Callable[[str], None]
+    ) -> Synthesis:
+        """Map the chip in an emitted folder to cells; see `codesign_verilog.synthesis.synthesize`."""
+        read_manifest(directory)
+        return synthesize(directory, liberty, time_limit, on_step)
+
 
 def _shape(chip: Chip) -> ChipShape:
     return ChipShape(Machine.of(chip.design), plugins().units())
@@ -166,11 +176,24 @@ def _contents(program: Program, chip: Chip, run: Run) -> dict[str, Content]:
         **{
             f"microcode/{queue.name}.txt": queue.encoding.listing(run.queues[queue.name]) for queue in shape.queues
         },
+        **{f"cocotb/{name}": (LIBRARY / "cocotb" / name).read_text() for name in COCOTB},
+        "cocotb/run.json": json.dumps(_cocotb_run(run, outcome), indent=2) + "\n",
         "filelist.f": "\n".join(sources) + "\n",
         "chip.sdc": timing_constraints(chip),
         "run.sh": run_script(),
         "README.md": handbook(program, chip, run, outcome),
         PROGRAM: f"{program}\n",
+    }
+
+
+def _cocotb_run(run: Run, outcome: Outcome) -> dict[str, object]:
+    """What the cocotb example needs to know."""
+    machine = run.shape.machine
+    return {
+        "port_bytes": machine.port,
+        "channels": machine.channels,
+        "prompt_length": len(run.prompt),
+        "tokens": list(outcome.tokens),
     }
 
 

@@ -119,8 +119,8 @@ cycle in which it is found.
 
 ## Memory port
 
-{machine.channels} AXI4 read channel(s) of {machine.port // machine.channels} bytes in lockstep: bursts of at most 16
-beats, incrementing, up to 16 outstanding. Beat i of the memory is {machine.port} bytes; of these, channel c holds the
+{machine.channels} AXI4 channel(s) of {machine.port // machine.channels} bytes in lockstep: bursts of at most 16 beats,
+incrementing, up to 16 outstanding each way; whole beats are written. Beat i of the memory is {machine.port} bytes; of these, channel c holds the
 c-th part at byte i · {machine.port // machine.channels} of its own addresses.
 
 ## Memories

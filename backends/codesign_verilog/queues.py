@@ -7,6 +7,9 @@ from codesign.microcode.instructions import EXCLUSIVE, QUEUES
 from codesign.units.machine import Machine
 from codesign.units.record import REGISTER_BITS, Unit
 
+_WORDS = 6
+"""Words of a layout in a line of Verilog."""
+
 
 @dataclass(frozen=True)
 class QueueShape:
@@ -32,9 +35,12 @@ class QueueShape:
 
     @property
     def layout(self) -> str:
-        """The fields of every unit as rtl/sequencer.sv reads them, the indexed ones first; a sized literal."""
+        """The fields of every unit as rtl/sequencer.sv reads them, the indexed ones first: words side by side, the
+        first one lowest."""
         entries = [entry for unit in self.encoding.units for entry in self._entries(unit)]
-        return f"{32 * len(entries)}'h" + "_".join(f"{entry:08x}" for entry in reversed(entries))
+        words = [f"32'h{entry:08x}" for entry in reversed(entries)]
+        lines = [", ".join(words[start : start + _WORDS]) for start in range(0, len(words), _WORDS)]
+        return "{\n      " + ",\n      ".join(lines) + "\n    }"
 
     @property
     def parameters(self) -> dict[str, int]:

@@ -21,6 +21,7 @@ from codesign.cli.opt import opt
 from codesign.cli.run import run
 from codesign.cli.show import show_one
 from codesign.cli.simulate import simulate
+from codesign.cli.synthesize import synthesize
 from codesign.cli.validate import validate
 
 COMMANDS: dict[str, Callable[..., None]] = {
@@ -32,6 +33,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "validate": validate,
     "emit": emit,
     "simulate": simulate,
+    "synthesize": synthesize,
     "list": list_installed,
     "show": show_one,
 }

@@ -12,6 +12,9 @@ QUEUES = ("load", "matmul", "vector")
 EXCLUSIVE = frozenset({"vector"})
 """Queues whose units share the ports of their memories and so run one command at a time between them."""
 
+PLACES = 16
+"""Commands of a queue that may be accepted and not done (rtl/sequencer.sv; a test compares)."""
+
 REGISTERS = 1 << REGISTER_BITS
 """Registers of a queue. Register 0 reads as 0."""
 

@@ -70,12 +70,17 @@ def to_integer(values: Floats, bits: int) -> Integers:
     return np.clip(whole, -(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1).astype(np.int32)
 
 
+RUNNING_SUMS = 4
+"""Sums that the beats of a row go to in turn: the cycles of an addition (units/stages.py; a test compares)."""
+
+
 @_ignore_exceptions
 def row_sums(values: Floats, lanes: int) -> Floats:
     """Sum ``[…, n]`` over its last axis, in the one order that a vector unit of `lanes` lanes has; ``[…]``.
 
     A beat is `lanes` consecutive values, the last one filled up with −0. Each beat is summed by a balanced tree
-    (neighbors first), then the beats' sums are added one after another, from the first. An empty row sums to −0.
+    (neighbors first), then added to one of `RUNNING_SUMS` in turn, which begin at −0. Last, those are added two by two
+    in the order of their last beats, unused ones first. An empty row sums to −0.
 
     Raises
     ------
@@ -92,10 +97,13 @@ def row_sums(values: Floats, lanes: int) -> Floats:
     level = level.reshape(*rows, beats, lanes)
     while level.shape[-1] > 1:
         level = level[..., 0::2] + level[..., 1::2]
-    total = np.full(tuple(rows), -0.0, np.float32)
+    running = np.full((*rows, RUNNING_SUMS), -0.0, np.float32)
     for beat in range(beats):
-        total = total + level[..., beat, 0]
-    return canonical(np.asarray(total, np.float32))
+        running[..., beat % RUNNING_SUMS] += level[..., beat, 0]
+    level = np.roll(running, -beats, axis=-1)
+    while level.shape[-1] > 1:
+        level = level[..., 0::2] + level[..., 1::2]
+    return canonical(level[..., 0])
 
 
 def order_keys(values: Floats) -> Integers:

@@ -22,8 +22,11 @@ def _subtract(left: Operand, right: Operand) -> Floats:
     return add(left, np.negative(right))
 
 
+def _exp(left: Operand, right: Operand) -> Floats:
+    return exponential(_subtract(left, right))
+
+
 UNARY: Mapping[str, Callable[[Floats], Floats]] = {
-    "exp": exponential,
     "square_root": square_root,
     "reciprocal": reciprocal,
 }
@@ -35,12 +38,15 @@ BINARY: Mapping[str, Callable[[Operand, Operand], Floats]] = {
     "multiply": multiply,
     "divide": divide,
     "maximum": maximum,
+    "exp": _exp,
 }
-"""Functions of two operands, value by value."""
-
+"""Functions of two operands, value by value; exp is that of their difference."""
 
 REDUCTIONS = ("reduce_sum", "reduce_maximum")
-"""Functions that make one value of a row."""
+"""Functions that make one value of a row: the sum of the products of two operands, the maximum of one."""
+
+TWO_OPERANDS = (*BINARY, "reduce_sum")
+"""Functions that have a second operand."""
 
 FUNCTIONS = (*BINARY, *UNARY, *REDUCTIONS)
 """The functions of the vector unit; the order numbers them (rtl/vector_pkg.sv; a test compares)."""
@@ -58,7 +64,8 @@ def compute(function: str, source: Floats, operand: Operand | None, lanes: int) 
         If there is no such function.
     """
     if function == "reduce_sum":
-        return row_sums(source, lanes)[:, None]
+        assert operand is not None
+        return row_sums(multiply(source, operand), lanes)[:, None]
     if function == "reduce_maximum":
         return row_maxima(source)[:, None]
     if operand is None:

@@ -1,7 +1,7 @@
 """What a backend is. There are three kinds, told apart by what they make of a program: text, a price, a chip."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -227,4 +227,95 @@ class Emitter(Backend, Protocol):
         time_limit: float,
     ) -> Simulation:
         """Build and run what `emit` wrote, for at most `time_limit` seconds; `program` is what was read from there."""
+        ...
+
+
+@dataclass(frozen=True)
+class SynthesizedModule:
+    """A module of an emitted chip mapped to cells, with all that it holds, SRAMs as black boxes.
+
+    ``instances`` are its names in the chip's top, none where it is a block within others; ``count`` is how often the
+    chip holds it. All else is of one of them: ``logic_um2`` (None with cells that have no area), and the longest path
+    between registers and ports, ``critical_path_ns`` (None where none is known).
+    """
+
+    module: str
+    instances: tuple[str, ...]
+    count: int
+    cells: int
+    flip_flops: int
+    sram_bits: int
+    logic_um2: float | None
+    critical_path_ns: float | None
+
+
+@dataclass(frozen=True)
+class Synthesis:
+    """An emitted chip mapped to cells, unit by unit.
+
+    ``units`` are the modules of the chip's top, which hold everything; ``blocks`` are those within them that were
+    synthesized once and counted often. ``timing`` names the tool that measured paths, None where cells have no delay;
+    the cells were sized for a clock of ``clock_ns``. ``mac_um2`` is the area of one multiply-accumulate of the dot
+    product, registers included.
+    """
+
+    library: str
+    timing: str | None
+    clock_ns: float
+    units: tuple[SynthesizedModule, ...]
+    blocks: tuple[SynthesizedModule, ...]
+    mac_um2: float | None
+
+    @property
+    def cells(self) -> int:
+        """Cells of the chip."""
+        return sum(unit.count * unit.cells for unit in self.units)
+
+    @property
+    def flip_flops(self) -> int:
+        """Flip-flops of the chip."""
+        return sum(unit.count * unit.flip_flops for unit in self.units)
+
+    @property
+    def sram_bits(self) -> int:
+        """Bits of SRAM of the chip."""
+        return sum(unit.count * unit.sram_bits for unit in self.units)
+
+    @property
+    def logic_um2(self) -> float | None:
+        """Area of the chip's logic in µm²."""
+        areas = [unit.count * unit.logic_um2 for unit in self.units if unit.logic_um2 is not None]
+        return sum(areas) if areas else None
+
+    @property
+    def critical_path_ns(self) -> float | None:
+        """The longest path of any unit in ns."""
+        return max((unit.critical_path_ns for unit in self.units if unit.critical_path_ns is not None), default=None)
+
+    def to_dict(self) -> dict[str, object]:
+        """The JSON document of ``codesign synthesize``."""
+        return {
+            "library": self.library,
+            "timing": self.timing,
+            "clock_ns": self.clock_ns,
+            "cells": self.cells,
+            "flip_flops": self.flip_flops,
+            "sram_bits": self.sram_bits,
+            "logic_um2": self.logic_um2,
+            "critical_path_ns": self.critical_path_ns,
+            "mac_um2": self.mac_um2,
+            "units": [asdict(unit) for unit in self.units],
+            "blocks": [asdict(block) for block in self.blocks],
+        }
+
+
+@runtime_checkable
+class Synthesizer(Backend, Protocol):
+    """A backend that maps an emitted chip to cells."""
+
+    def synthesize(
+        self, directory: Path, *, liberty: Path | None, time_limit: float, on_step: Callable[[str], None]
+    ) -> Synthesis:
+        """Synthesize what was emitted to `directory` with the cells of `liberty`, or with what is installed; each run
+        of a tool takes at most `time_limit` seconds, and `on_step` is told what is being done."""
         ...

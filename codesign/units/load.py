@@ -28,7 +28,7 @@ def _fields(machine: Machine) -> tuple[Field, ...]:
             writes=True,
             step=machine.port,
         ),
-        Field("beats", COUNT_BITS, "beats to copy, at least 1"),
+        Field("beats", COUNT_BITS, "beats to copy, at least 1", indexed=True),
     )
 
 
@@ -37,8 +37,8 @@ def _ports(machine: Machine) -> tuple[Port, ...]:
     return ()
 
 
-class _OpenCycles:
-    """The cycles in which off-chip memory gives beats, those without refresh, numbered from 0."""
+class OpenCycles:
+    """The cycles in which off-chip memory gives and takes beats, those without refresh, numbered from 0."""
 
     def __init__(self, memory: OffChip):
         self.closed = memory.refresh_cycles if memory.refresh_interval else 0
@@ -55,7 +55,7 @@ class _OpenCycles:
         return intervals * self.interval + self.closed + phase
 
 
-def _bursts(command: Command) -> Iterator[int]:
+def bursts(command: Command) -> Iterator[int]:
     """The beats of each burst."""
     beats = command["beats"]
     burst = BURST - command["memory"] % BURST
@@ -68,7 +68,7 @@ def _bursts(command: Command) -> Iterator[int]:
 def _clock(machine: Machine) -> Clock:
     """The timing of docs/chip.md, "Off-chip memory", burst by burst."""
     memory, port, rate = machine.memory, machine.port, min(machine.memory.rate, machine.port)
-    open_cycles = _OpenCycles(memory)
+    open_cycles = OpenCycles(memory)
     between = -(-port // rate)
     free = 0  # the first cycle in which the next command can be accepted
     last = -between  # number of the last burst's last beat
@@ -77,7 +77,7 @@ def _clock(machine: Machine) -> Clock:
     def accept(offered: int, command: Command) -> Times:
         nonlocal free, last
         accepted = requested = max(offered, free)
-        for beats in _bursts(command):
+        for beats in bursts(command):
             requested = max(requested, ends[0]) + 1
             first = last + between
             answered = requested + memory.latency

@@ -23,7 +23,10 @@ SRAMS = (
 )
 """The SRAM roles of an emitted core."""
 
-LOADED = SRAMS[:3]
+CACHED = ("kv", "key_scales", "value_scales")
+"""The SRAMs of the KV cache, which the store unit reads; the order numbers them."""
+
+LOADED = (*SRAMS[:3], *CACHED)
 """The SRAMs that the load unit writes; the order numbers them."""
 
 VECTOR_SPACE = ("vector", "results", "constants", "value_scales")
@@ -34,6 +37,9 @@ VECTOR_LANES = (4, 8, 16, 32)
 
 CHANNEL_BYTES = 128
 """The widest data bus of AXI4."""
+
+HOST_TOKENS = 8192
+"""Token ids that the registers of the host port reach (docs/chip.md, "Host")."""
 
 
 @dataclass(frozen=True)
@@ -129,13 +135,18 @@ class Machine:
         port = _only(design, (*design.all(Dma), *core.all(Dma)), "DMA").width
         if port & (port - 1) or port % memory.channels or port // memory.channels > CHANNEL_BYTES:
             raise CodesignError(
-                f"chip.memory @{memory.name}: {memory.channels} channels for a port of {port} bytes; the port is a power "
-                f"of two that the channels share evenly, {CHANNEL_BYTES} bytes each at most"
+                f"chip.memory @{memory.name}: {memory.channels} channels for a port of {port} bytes; the port is a "
+                f"power of two that the channels share evenly, {CHANNEL_BYTES} bytes each at most"
             )
         scheduler = _only(design, (*design.all(Scheduler), *core.all(Scheduler)), "scheduler")
         if scheduler.kind != "microcode" or scheduler.microcode is None:
             raise CodesignError(
                 f"chip.scheduler @{scheduler.name}: a microcode scheduler of stated depth can be emitted"
+            )
+        if scheduler.context > HOST_TOKENS:
+            raise CodesignError(
+                f"chip.scheduler @{scheduler.name}: a context of {scheduler.context} tokens; the host port reaches "
+                f"{HOST_TOKENS} (short by {scheduler.context - HOST_TOKENS})"
             )
         words = {
             "weights": matmul.lanes * matmul.width,
@@ -150,7 +161,7 @@ class Machine:
             "vector": 4 * vector,
         }
         # What crosses the port, and results on their way from one word width to another, fill whole words of both.
-        other = {role: port for role in LOADED} | {"results": 4 * vector}
+        other = dict.fromkeys(LOADED, port) | {"results": 4 * vector}
         return cls(
             name=design.name,
             lanes=matmul.lanes,
@@ -161,13 +172,7 @@ class Machine:
             vector=vector,
             port=port,
             channels=memory.channels,
-            memory=OffChip(
-                nbytes=int(memory.capacity),
-                latency=max(1, round((memory.latency or 0) * design.clock)),
-                rate=max(1, min(port, int(memory.bandwidth / design.clock))),
-                refresh_interval=round((memory.refresh_interval or 0) * design.clock),
-                refresh_cycles=round((memory.refresh_time or 0) * design.clock),
-            ),
+            memory=_off_chip(memory, design.clock, port),
             microcode=scheduler.microcode,
             context=scheduler.context,
             srams={role: _sram(design, core, role, word, other.get(role, word)) for role, word in words.items()},
@@ -187,6 +192,22 @@ def _matmul(design: Design, core: Core) -> Matmul:
             f"divide {matmul.lanes} lanes"
         )
     return matmul
+
+
+def _off_chip(memory: Memory, clock: float, port: int) -> OffChip:
+    """The memory in cycles of the clock."""
+    interval, closed = (round((time or 0) * clock) for time in (memory.refresh_interval, memory.refresh_time))
+    if closed and closed >= interval:
+        raise CodesignError(
+            f"chip.memory @{memory.name}: a refresh of {closed} cycles in every {interval}; it must leave some to read"
+        )
+    return OffChip(
+        nbytes=int(memory.capacity),
+        latency=max(1, round((memory.latency or 0) * clock)),
+        rate=max(1, min(port, int(memory.bandwidth / clock))),
+        refresh_interval=interval,
+        refresh_cycles=closed,
+    )
 
 
 def _only(design: Design, found: tuple[_Found, ...], what: str) -> _Found:

@@ -127,6 +127,7 @@ MATMUL = Unit(
         "int_to_float",
         "float_multiply",
         "float_round",
+        "float_unpack",
         "float_pkg",
         "leading_zeros",
         "delay_line",

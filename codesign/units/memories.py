@@ -28,9 +28,9 @@ class Memories:
 
     @classmethod
     def of(cls, machine: Machine, off_chip: Bytes) -> Self:
-        """The memories of `machine` at the start; its SRAMs hold zeros."""
+        """The memories of `machine` at the start: off-chip memory a copy of `off_chip`, SRAMs with zeros."""
         srams = {role: np.zeros(sram.nbytes, np.uint8) for role, sram in machine.srams.items()}
-        return cls(machine, off_chip, srams, np.zeros(machine.context, np.uint32), np.zeros(2, np.int64))
+        return cls(machine, off_chip.copy(), srams, np.zeros(machine.context, np.uint32), np.zeros(2, np.int64))
 
     def words(self, role: str, dtype: type[_Scalar]) -> NDArray[_Scalar]:
         """An SRAM as ``[words, values of a word]`` of `dtype`; a view."""

@@ -20,6 +20,9 @@ SCALES = ("activation_scales", "key_scales", "value_scales")
 
 DESTINATION_BITS = 2
 
+BATCH = 16
+"""Rows that are measured before they are rounded (rtl/quantizer.sv)."""
+
 
 def _bytes(command: Command) -> str:
     return "activations" if command["destination"] == ACTIVATIONS else "kv"
@@ -67,11 +70,20 @@ def _ports(machine: Machine) -> tuple[Port, ...]:
 
 
 def _done(command: Command, machine: Machine) -> int:
-    beats = ceil(command["length"] / machine.vector)
-    # Between the passes: memory, register, tree and accumulator of the maximum, the quotient.
-    pause = (int(log2(machine.vector)) + 1) * FLOAT_MAXIMUM + FLOAT_DIVIDE
+    batches, rest = divmod(command["rows"], BATCH)
+    cycles = batches * _batch(BATCH, command, machine) + (_batch(rest, command, machine) if rest else 0)
     # After the last row's last read: memory, register, product, rounding.
-    return command["rows"] * (beats + pause + _parts(command, machine)) + 2 + FLOAT_MULTIPLY + FLOAT_TO_INT
+    return cycles + 2 + FLOAT_MULTIPLY + FLOAT_TO_INT
+
+
+def _batch(rows: int, command: Command, machine: Machine) -> int:
+    """Cycles of a batch: its first pass, then its second, whose rows wait for their inverses."""
+    beats, parts = ceil(command["length"] / machine.vector), _parts(command, machine)
+    # Between a row's passes: memory, register, tree and accumulator of the maximum, the quotient.
+    pause = (int(log2(machine.vector)) + 1) * FLOAT_MAXIMUM + FLOAT_DIVIDE
+    # The divider makes two quotients a row.
+    measured, rounded = max(beats, 2), max(parts, 2)
+    return max(rows * (measured + parts), beats + pause + (rows - 1) * rounded + parts)
 
 
 def _ready(command: Command, machine: Machine) -> int:
@@ -153,7 +165,6 @@ QUANTIZER = Unit(
         "float_unpack",
         "float_pkg",
         "leading_zeros",
-        "data_delay",
         "delay_line",
     ),
 )

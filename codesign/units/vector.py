@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codesign.errors import CodesignError
-from codesign.numerics.vector import BINARY, FUNCTIONS, REDUCTIONS, compute
+from codesign.numerics.vector import FUNCTIONS, REDUCTIONS, TWO_OPERANDS, compute
 from codesign.units.machine import VECTOR_SPACE, Machine
 from codesign.units.memories import Memories
 from codesign.units.record import COUNT_BITS, Command, Field, Port, Unit, Writes, fixed
@@ -17,19 +17,6 @@ WORDS, SCALAR, IMMEDIATE = 0, 1, 2
 """Where a second operand is: in as many words as the first, one value a row, the command (rtl/vector_pkg.sv)."""
 
 FUNCTION_BITS, OPERAND_BITS = 4, 2
-
-_STAGES = {
-    "add": FLOAT_ADD,
-    "subtract": FLOAT_ADD,
-    "multiply": FLOAT_MULTIPLY,
-    "divide": FLOAT_DIVIDE,
-    "maximum": FLOAT_MAXIMUM,
-    "exp": FLOAT_EXP,
-    "square_root": FLOAT_SQUARE_ROOT,
-    "reciprocal": FLOAT_DIVIDE,
-    "reduce_sum": FLOAT_ADD,
-    "reduce_maximum": FLOAT_MAXIMUM,
-}
 
 Addresses = NDArray[np.int64]
 
@@ -56,18 +43,26 @@ def _ports(machine: Machine) -> tuple[Port, ...]:
 
 
 def latency(function: str, lanes: int) -> int:
-    """Cycles from a function's operands to its result: of a reduction, through the tree and the accumulator."""
-    levels = int(log2(lanes)) + 1 if function in REDUCTIONS else 1
-    return levels * _STAGES[function]
+    """Cycles from a function's operands to its result: of a reduction, through the tree and the accumulator; of a sum,
+    from its products on, and through the two levels that add up its running sums."""
+    levels = int(log2(lanes)) + 1
+    return {
+        "add": FLOAT_ADD,
+        "subtract": FLOAT_ADD,
+        "multiply": FLOAT_MULTIPLY,
+        "divide": FLOAT_DIVIDE,
+        "maximum": FLOAT_MAXIMUM,
+        "exp": FLOAT_ADD + FLOAT_EXP,
+        "square_root": FLOAT_SQUARE_ROOT,
+        "reciprocal": FLOAT_DIVIDE,
+        "reduce_sum": FLOAT_MULTIPLY + (levels + 2) * FLOAT_ADD,
+        "reduce_maximum": levels * FLOAT_MAXIMUM,
+    }[function]
 
 
 def _done(command: Command, machine: Machine) -> int:
-    function, rows = FUNCTIONS[command["function"]], command["rows"]
     beats = ceil(command["length"] / machine.vector)
-    # A running sum takes the next beat of its row when it leaves the adder; meanwhile other rows take their turns.
-    turns = FLOAT_ADD if function == "reduce_sum" else 1
-    issues = turns * (beats * ceil(rows / turns) - 1) + (rows - 1) % turns + 1
-    return issues + 3 + latency(function, machine.vector)
+    return command["rows"] * beats + 3 + latency(FUNCTIONS[command["function"]], machine.vector)
 
 
 def _ready(command: Command, machine: Machine) -> int:
@@ -102,9 +97,9 @@ def _execute(command: Command, memories: Memories) -> Mapping[str, Writes]:
     source_words = row_words(command, "a", beats)
     reads = [source_words]
     operand = None
-    if function in BINARY and command["operand"] == IMMEDIATE:
+    if function in TWO_OPERANDS and command["operand"] == IMMEDIATE:
         operand = np.uint32(command["immediate"]).view(np.float32)
-    elif function in BINARY:
+    elif function in TWO_OPERANDS:
         whole = command["operand"] == WORDS
         operand_words = row_words(command, "b", beats if whole else 1)
         operand = read_space(memories, operand_words).reshape(rows, -1)[:, : length if whole else 1]
@@ -164,6 +159,7 @@ VECTOR_UNIT = Unit(
         "vector_address",
         "vector_combine",
         "vector_lane",
+        "row_sum",
         "clock_gate",
         "float_add",
         "float_multiply",
@@ -180,6 +176,6 @@ VECTOR_UNIT = Unit(
         "float_unpack",
         "float_pkg",
         "leading_zeros",
-        "data_delay",
+        "delay_line",
     ),
 )

@@ -1,11 +1,25 @@
 """Injected faults: a copy of the RTL in which one file holds one."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
+import pytest
+from _pytest.mark import ParameterSet
 
-def faulty_copy(rtl: list[Path], fault: tuple[str, str, str], folder: Path) -> list[Path]:
-    """Return the RTL with one file replaced by a copy in ``folder``; a fault is the file, a text that is there once,
-    and its replacement."""
+Fault = tuple[str, str, str]
+"""A file, a text that is there once, and its replacement."""
+
+
+def one_by_day(faults: Mapping[str, Fault]) -> list[ParameterSet]:
+    """Parameters of a test that a fault is caught: each name's, all but the first nightly."""
+    return [
+        pytest.param(fault, id=name, marks=[pytest.mark.nightly] if number else [])
+        for number, (name, fault) in enumerate(faults.items())
+    ]
+
+
+def faulty_copy(rtl: list[Path], fault: Fault, folder: Path) -> list[Path]:
+    """Return the RTL with one file replaced by a faulty copy in ``folder``."""
     name, original, replacement = fault
     source = next(path for path in rtl if path.name == name)
     text = source.read_text()

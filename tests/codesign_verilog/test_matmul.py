@@ -10,12 +10,12 @@ from codesign.units.machine import Machine
 from codesign.units.matmul import MATMUL
 from codesign_verilog.simulators.simulation import Simulation
 from codesign_verilog.simulators.tool import ToolError
-from tests.codesign_verilog.faults import faulty_copy
+from tests.codesign_verilog.faults import faulty_copy, one_by_day
 from tests.codesign_verilog.machines import label, make_machine
 from tests.codesign_verilog.unit_bench import MATMUL_BENCH, Build, builder, check, lint
 from tests.codesign_verilog.unit_commands import matmul_command, matmul_commands, random_gaps, random_memories
 
-SMALL = make_machine()
+SMALL = make_machine(depths={"weights": 1024, "kv": 1024, "key_scales": 512})
 ODD = make_machine(lanes=32, width=16, tokens=5, results=4, levels=3)
 ONE_TOKEN = make_machine(lanes=16, width=16, tokens=1, results=1, levels=1)
 ALL_AT_ONCE = make_machine(lanes=8, width=8, tokens=16, results=8, levels=8, depths={"kv": 1024, "key_scales": 1024})
@@ -69,12 +69,10 @@ def run_commands(
     ("simulator", "machine"),
     [
         ("verilator", SMALL),
-        ("verilator", ODD),
-        ("verilator", ONE_TOKEN),
-        ("verilator", ALL_AT_ONCE),
-        ("verilator", NARROW),
-        pytest.param("verilator", WIDE, marks=pytest.mark.nightly),
-        pytest.param("verilator", LARGE, marks=pytest.mark.nightly),
+        *(
+            pytest.param("verilator", machine, marks=pytest.mark.nightly)
+            for machine in (ODD, ONE_TOKEN, ALL_AT_ONCE, NARROW, WIDE, LARGE)
+        ),
         ("iverilog", SMALL),
     ],
     ids=lambda value: label(value) if isinstance(value, Machine) else value,
@@ -87,23 +85,21 @@ def test_values_and_cycles(simulator: str, machine: Machine, build: Build, tmp_p
 def test_large_sums_round_to_float(build: Build, tmp_path: Path) -> None:
     """Products at the end of their range, summed beyond 2^24, where int32 to float32 rounds."""
     slices = SMALL.srams["activations"].depth
-    machine = make_machine(depths={"kv": slices})
-    assert 127 * 127 * slices * machine.width > 1 << 25
+    assert 127 * 127 * slices * SMALL.width > 1 << 25
     for values in ((-128, -128, -127), (-128,)):
-        run_commands(build("verilator", machine), machine, 0, tmp_path, [(slices, 1, 1)], values)
+        run_commands(build("verilator", SMALL), SMALL, 0, tmp_path, [(slices, 1, 1)], values)
 
 
 def test_the_array_never_waits_once_slices_outlast_the_drain(build: Build, tmp_path: Path) -> None:
     """From k_slices = groups on, a command takes one cycle a slice, and the drain of its last row tile."""
-    machine = make_machine(depths={"weights": 1024, "kv": 1024, "key_scales": 512})
-    shape = (machine.groups, 100, machine.tokens)
-    command = matmul_command(np.random.default_rng(0), machine, *shape)
-    clock = MATMUL.clock(machine)
+    shape = (SMALL.groups, 100, SMALL.tokens)
+    command = matmul_command(np.random.default_rng(0), SMALL, *shape)
+    clock = MATMUL.clock(SMALL)
     clock(0, command)
-    issues = machine.groups * 100 * machine.tokens
-    tail = 1 + machine.tokens * (machine.groups - 1)
+    issues = SMALL.groups * 100 * SMALL.tokens
+    tail = 1 + SMALL.tokens * (SMALL.groups - 1)
     assert clock(0, command).accepted == issues + tail
-    run_commands(build("verilator", machine), machine, 0, tmp_path, [shape, shape])
+    run_commands(build("verilator", SMALL), SMALL, 0, tmp_path, [shape, shape])
 
 
 def unit_passes(rtl: list[Path], folder: Path) -> bool:
@@ -115,15 +111,18 @@ def unit_passes(rtl: list[Path], folder: Path) -> bool:
     return True
 
 
+@pytest.mark.nightly
 def test_without_a_fault_the_checks_pass(rtl: list[Path], tmp_path: Path) -> None:
     assert unit_passes(rtl, tmp_path)
 
 
-@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
+@pytest.mark.parametrize("fault", one_by_day(FAULTS))
 def test_a_fault_is_caught(fault: tuple[str, str, str], rtl: list[Path], tmp_path: Path) -> None:
     assert not unit_passes(faulty_copy(rtl, fault, tmp_path), tmp_path)
 
 
-@pytest.mark.parametrize("machine", [SMALL, ODD, ONE_TOKEN, ALL_AT_ONCE, LARGE], ids=label)
+@pytest.mark.parametrize(
+    "machine", [SMALL, ODD, ONE_TOKEN, ALL_AT_ONCE, pytest.param(LARGE, marks=pytest.mark.nightly)], ids=label
+)
 def test_verilator_has_nothing_to_warn_of(machine: Machine, rtl: list[Path], tmp_path: Path) -> None:
     lint(MATMUL_BENCH, machine, rtl, tmp_path)

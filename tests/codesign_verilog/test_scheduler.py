@@ -10,6 +10,7 @@ import pytest
 
 from codesign.microcode.instructions import (
     MAX_TOKENS,
+    PLACES,
     PROMPT_LENGTH,
     QUEUES,
     Branch,
@@ -59,6 +60,7 @@ UNITS = {
     unit.name: unit
     for unit in (
         mock("loader", "load", Field("id", 16, ""), Field("address", 26, "", indexed=True)),
+        mock("storer", "load", Field("address", 26, "", indexed=True), Field("id", 16, "")),
         mock("multiplier", "matmul", Field("id", 16, ""), *(Field(f"f{i}", 9 + i, "", indexed=True) for i in range(6))),
         mock("lanes", "vector", Field("word", 32, "", indexed=True), Field("id", 16, ""), Field("value", 32, "")),
         mock("rounder", "vector", Field("id", 16, "")),
@@ -342,15 +344,22 @@ def test_microcode_at_any_address(build: Callable[[str], Simulation], tmp_path: 
     assert shown("matmul", printed) == [6]
 
 
+def test_places_are_stated_alike(rtl: list[Path]) -> None:
+    sequencer = next(path for path in rtl if path.name == "sequencer.sv").read_text()
+    assert numbers(r"localparam int Places +=\s+(\d+);", sequencer) == [PLACES]
+
+
 # File, the text to replace, its replacement: each must be caught by a command, a cycle or a counter.
 FAULTS = {
     "a branch on not less": ("sequencer.sv", "(a < b) ^ branch.not_less", "(a < b)"),
     "a signed comparison": ("sequencer.sv", "(a < b) ^", "($signed(a) < $signed(b)) ^"),
     "an arithmetic shift": ("sequencer.sv", "a >> b;", "$signed(a) >>> b;"),
     "an issue that waits for the register to be empty": ("sequencer.sv", "(~offered_q | accept)", "~offered_q"),
-    "a sync that passes a command": ("sequencer.sv", "(is_sync & ~offered_q & credits)", "(is_sync & credits)"),
+    "a sync that passes a command": ("sequencer.sv", "(is_sync & ~offered_q & credits &", "(is_sync & credits &"),
     "a halt before the last command is done": ("sequencer.sv", "~offered_q & ~unfinished", "~offered_q"),
-    "an exclusive queue that is not": ("sequencer.sv", "(~Exclusive | ~unfinished)", "1'b1"),
+    "an exclusive queue that is not": ("sequencer.sv", "(~Exclusive & (unit_q == turn_q))", "(unit_q == turn_q)"),
+    "units that do not take turns": ("sequencer.sv", "(unit_q == turn_q)", "1'b1"),
+    "a signal before the commands are done": ("sequencer.sv", "(~unfinished | (signals == '0))", "1'b1"),
     "15 places": ("sequencer.sv", "Places   = 16", "Places   = 15"),
     "a place free in its cycle": ("sequencer.sv", ".WriteWhenFull(1'b0)", ".WriteWhenFull(1'b1)"),
     "a command without its credits": ("sequencer.sv", "able & credits &", "able &"),
@@ -372,5 +381,5 @@ def test_a_fault_is_caught(fault: str, rtl: list[Path], tmp_path: Path) -> None:
     faulty = faulty_copy(rtl, FAULTS[fault], tmp_path)
     simulation = build_scheduler("iverilog", SHAPES, MACHINE, faulty, tmp_path)
     with pytest.raises(AssertionError):
-        for seed in range(4):
+        for seed in range(12):
             try_program(simulation, seed, tmp_path)

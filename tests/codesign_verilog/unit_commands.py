@@ -159,23 +159,25 @@ def vector_command(generator: np.random.Generator, machine: Machine, function: s
 
 def quantizer_command(generator: np.random.Generator, machine: Machine, destination: int) -> Command:
     width, word = machine.width, "activations" if destination == ACTIVATIONS else "kv"
-    rows = int(generator.integers(1, 7))
-    length = int(generator.integers(1, min(5 * width, 12 * machine.vector) + 1))
+    # As many as fill a batch, where rows are short.
+    rows = int(generator.integers(1, generator.choice([4, 7, 40])))
+    length = int(generator.integers(1, max(1, min(5 * width, 12 * machine.vector) * 6 // max(6, rows)) + 1))
     beats, slices = -(-length // machine.vector), -(-length // width)
     source, source_stride = _rows(generator, machine, ("vector", "results", "constants"), rows, beats, 0)
-    row_stride, tile_stride = (int(stride) for stride in generator.integers(0, 6, 2))
+    depth, floats = machine.srams[word].depth, machine.srams[SCALES[destination]].nbytes // 4
+    row_stride = int(generator.integers(0, min(5, depth // (2 * rows)) + 1))
+    tile_stride = int(generator.integers(0, 6))
     tiles = -(-length // machine.lanes)
     reach = {
         ACTIVATIONS: rows * slices,
         KEYS: (rows - 1) * row_stride + slices,
     }.get(destination, (rows - 1) * row_stride + (tiles - 1) * tile_stride + 1)
-    scale_stride = int(generator.integers(0, 5))
-    floats = machine.srams[SCALES[destination]].nbytes // 4
+    scale_stride = int(generator.integers(0, min(4, floats // rows) + 1))
     return {
         "source": source,
         "source_stride": source_stride,
         "destination": destination,
-        "address": int(generator.integers(0, machine.srams[word].depth - reach + 1)),
+        "address": int(generator.integers(0, depth - reach + 1)),
         "row_stride": row_stride,
         "tile_stride": tile_stride,
         "offset": int(generator.integers(0, machine.lanes if destination == KEYS else width)),

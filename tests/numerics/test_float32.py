@@ -68,14 +68,16 @@ def test_roots_and_integers(patterns: list[int], bits: int):
 
 
 def written_out_sum(words: list[int], lanes: int) -> int:
-    total = 0x80000000
+    """Four running sums in turn, then theirs: the oldest and the next, the newest and the one before it."""
+    sums = [0x80000000] * 4
     for start in range(0, len(words), lanes):
         beat = words[start : start + lanes]
         beat += [0x80000000] * (lanes - len(beat))
         while len(beat) > 1:
             beat = [oracle.add(beat[index], beat[index + 1]) for index in range(0, len(beat), 2)]
-        total = oracle.add(total, beat[0])
-    return total
+        sums = [*sums[1:], oracle.add(sums[0], beat[0])]
+    a, b, c, d = sums
+    return oracle.add(oracle.add(a, b), oracle.add(c, d))
 
 
 @given(st.lists(PATTERNS, max_size=70), st.sampled_from([1, 2, 4, 8, 16, 32]))
@@ -96,8 +98,9 @@ def test_sums_of_ordinary_numbers(lanes: int):
 def test_the_order_of_a_sum_matters_and_is_this_one():
     big = 2.0**24
     values = np.array([big, 1, 1, 1, -big, 1], np.float32)
-    # One lane loses each 1 beside the big number; two and four lanes pair (big + 1), (1 + 1), (-big + 1).
-    assert [float(float32.row_sums(values, lanes)) for lanes in (1, 2, 4)] == [1, 3, 3]
+    # One lane sums (1 + 1) + ((big - big) + (1 + 1)); two and four lanes pair (big + 1), (1 + 1), (-big + 1), and the
+    # first of these loses its 1.
+    assert [float(float32.row_sums(values, lanes)) for lanes in (1, 2, 4)] == [4, 3, 3]
 
 
 @pytest.mark.parametrize("lanes", [0, -4, 3, 12])

@@ -27,7 +27,7 @@ def scalar(function: str, left: int, right: int) -> int:
         case "reciprocal":
             return oracle.divide(0x3F800000, left)
         case "exp":
-            return oracle.exponential(left)
+            return oracle.exponential(oracle.add(left, right ^ oracle.SIGN))
         case _:
             return getattr(oracle, function)(*(left, right)[: 1 if function in UNARY else 2])
 
@@ -43,14 +43,15 @@ def test_value_by_value(function: str, left: Floats, right: Floats) -> None:
         assert bits(result) == [scalar(function, a, b) for a, b in zip(bits(left), bits(second.copy()), strict=True)]
 
 
-@given(rows=arrays)
-def test_reductions_of_rows(rows: Floats) -> None:
+@given(rows=arrays, factors=arrays)
+def test_reductions_of_rows(rows: Floats, factors: Floats) -> None:
     """Written out for four lanes and five values: the last beat holds one value and three neutral elements."""
-    sums, maxima = compute("reduce_sum", rows, None, LANES), compute("reduce_maximum", rows, None, LANES)
+    sums, maxima = compute("reduce_sum", rows, factors, LANES), compute("reduce_maximum", rows, None, LANES)
     assert sums.shape == maxima.shape == (ROWS, 1)
-    for number, row in enumerate(rows):
-        a, b, c, d, e = bits(row)
+    for number, (row, others) in enumerate(zip(rows, factors, strict=True)):
+        a, b, c, d, e = map(oracle.multiply, bits(row), bits(others))
         beat = oracle.add(oracle.add(a, b), oracle.add(c, d))
         assert bits(sums[number]) == [oracle.add(beat, e)]
+        a, b, c, d, e = bits(row)
         greatest = oracle.maximum(oracle.maximum(a, b), oracle.maximum(c, d))
         assert bits(maxima[number]) == [oracle.maximum(greatest, e)]

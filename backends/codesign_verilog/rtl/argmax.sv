@@ -162,8 +162,9 @@ module argmax #(
   always_ff @(posedge clk_i) begin
     if (accept && first) begin
       winner_order_q <= Below;
-    end else if (largest_valid && (order_q[1] > winner_order_q
-                                   || (order_q[1] == winner_order_q && largest_index < winner_q))) begin
+    end else if (largest_valid
+                 && (order_q[1] > winner_order_q
+                     || (order_q[1] == winner_order_q && largest_index < winner_q))) begin
       winner_order_q <= order_q[1];
       winner_q       <= largest_index;
     end

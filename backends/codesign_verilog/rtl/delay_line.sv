@@ -1,7 +1,8 @@
 // Copyright the Codesign authors.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// Delays a word by a fixed number of cycles. Reset clears it, so a valid bit may travel in it.
+// Delays a word by a fixed number of cycles. Reset clears it, so a valid bit may travel in it; for data that a valid
+// bit elsewhere vouches for, rst_ni is tied high.
 
 module delay_line #(
   parameter int Width  = 1,

@@ -17,7 +17,8 @@ module dequantizer #(
   parameter  int KeyScaleBits        = 10,
   parameter  int ActivationScaleBits = 4,
   parameter  int ResultBits          = 12,
-  localparam int ScaleBits           = (WeightScaleBits > KeyScaleBits) ? WeightScaleBits : KeyScaleBits
+  localparam int ScaleBits           =
+      (WeightScaleBits > KeyScaleBits) ? WeightScaleBits : KeyScaleBits
 ) (
   input  logic                           clk_i,
   input  logic                           rst_ni,
@@ -74,7 +75,8 @@ module dequantizer #(
     .write_data_i ({final_i, source_i, result_i, activation_scale_i, weight_scale_i, sums_i}),
     .read_valid_o (head_valid),
     .read_ready_i (head_done),
-    .read_data_o  ({head_final, head_source, head_result, head_activation_scale, head_weight_scale, head_sums})
+    .read_data_o  ({head_final, head_source, head_result, head_activation_scale, head_weight_scale,
+                    head_sums})
   );
 
   // One group a cycle.

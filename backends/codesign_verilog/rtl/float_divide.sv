@@ -110,11 +110,12 @@ module float_divide (
   logic              zero;
   logic signed [9:0] exponent;
 
-  data_delay #(
+  delay_line #(
     .Width (14),
     .Cycles(Steps)
   ) u_delay (
     .clk_i,
+    .rst_ni(1'b1),
     .data_i({sign_q, nan_q, infinite_q, zero_q, exponent_q}),
     .data_o({sign, nan, infinite, zero, exponent})
   );
@@ -130,7 +131,8 @@ module float_divide (
   logic                    unused_last_divisor;
 
   assign quotient            = quotients[Steps*QuotientBits+:QuotientBits];
-  assign normalized          = quotient[QuotientBits-1] ? quotient : {quotient[QuotientBits-2:0], 1'b0};
+  assign normalized          =
+      quotient[QuotientBits-1] ? quotient : {quotient[QuotientBits-2:0], 1'b0};
   assign inexact             = remainders[Steps*25+:25] != 25'd0;
   assign unused_last_divisor = ^divisors[Steps*24+:24];
 

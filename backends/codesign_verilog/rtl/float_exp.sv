@@ -40,11 +40,12 @@ module float_exp (
   logic last_below;
   logic last_above;
 
-  data_delay #(
+  delay_line #(
     .Width (3),
     .Cycles(float_pkg::latency(float_pkg::Exp) - 1)
   ) u_delay (
     .clk_i,
+    .rst_ni(1'b1),
     .data_i({nan, below, above}),
     .data_o({last_nan, last_below, last_above})
   );

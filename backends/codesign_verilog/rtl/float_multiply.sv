@@ -13,23 +13,33 @@ module float_multiply (
   output logic [31:0] product_o
 );
 
-  // Stage 1. A subnormal has exponent 1 and no implicit one, so it needs no case of its own.
-  logic a_normal, b_normal;
-  logic a_special, b_special;
-  logic a_nan, b_nan;
-  logic a_zero, b_zero;
-  logic [7:0] a_exponent, b_exponent;
+  // Stage 1. A subnormal needs no case of its own: it is not normalized.
+  logic        a_sign, b_sign;
+  logic [7:0]  a_exponent, b_exponent;
+  logic [23:0] a_significand, b_significand;
+  logic        a_zero, b_zero;
+  logic        a_infinite, b_infinite;
+  logic        a_nan, b_nan;
 
-  assign a_normal   = a_i[30:23] != 8'd0;
-  assign b_normal   = b_i[30:23] != 8'd0;
-  assign a_special  = a_i[30:23] == float_pkg::MaxExponent;
-  assign b_special  = b_i[30:23] == float_pkg::MaxExponent;
-  assign a_nan      = a_special & (a_i[22:0] != 23'd0);
-  assign b_nan      = b_special & (b_i[22:0] != 23'd0);
-  assign a_zero     = a_i[30:0] == 31'd0;
-  assign b_zero     = b_i[30:0] == 31'd0;
-  assign a_exponent = a_normal ? a_i[30:23] : 8'd1;
-  assign b_exponent = b_normal ? b_i[30:23] : 8'd1;
+  float_unpack u_unpack_a (
+    .float_i      (a_i),
+    .sign_o       (a_sign),
+    .exponent_o   (a_exponent),
+    .significand_o(a_significand),
+    .zero_o       (a_zero),
+    .infinite_o   (a_infinite),
+    .nan_o        (a_nan)
+  );
+
+  float_unpack u_unpack_b (
+    .float_i      (b_i),
+    .sign_o       (b_sign),
+    .exponent_o   (b_exponent),
+    .significand_o(b_significand),
+    .zero_o       (b_zero),
+    .infinite_o   (b_infinite),
+    .nan_o        (b_nan)
+  );
 
   logic               sign_q;
   logic               nan_q;
@@ -38,11 +48,11 @@ module float_multiply (
   logic        [47:0] product_q;
 
   always_ff @(posedge clk_i) begin
-    sign_q     <= a_i[31] ^ b_i[31];
-    nan_q      <= a_nan | b_nan | (a_special & b_zero) | (b_special & a_zero);
-    infinite_q <= a_special | b_special;
+    sign_q     <= a_sign ^ b_sign;
+    nan_q      <= a_nan | b_nan | (a_infinite & b_zero) | (b_infinite & a_zero);
+    infinite_q <= a_infinite | b_infinite;
     exponent_q <= $signed(10'(a_exponent) + 10'(b_exponent) - 10'(float_pkg::ExponentBias));
-    product_q  <= 48'({a_normal, a_i[22:0]}) * 48'({b_normal, b_i[22:0]});
+    product_q  <= 48'(a_significand) * 48'(b_significand);
   end
 
   // Stage 2. Shifting left stops where the exponent reaches 1; below that the shift is to the right. A right shift of

@@ -52,7 +52,8 @@ module float_sqrt (
   logic [25:0] radicand_q;  // in [1, 4), two integer bits
 
   // The bias is odd: an odd biased exponent is an even power of two.
-  assign double_exponent = $unsigned(exponent) + 10'(float_pkg::ExponentBias - 1) + 10'(exponent[0]);
+  assign double_exponent =
+      $unsigned(exponent) + 10'(float_pkg::ExponentBias - 1) + 10'(exponent[0]);
 
   always_ff @(posedge clk_i) begin
     sign_q     <= sign;
@@ -96,11 +97,12 @@ module float_sqrt (
   logic       last_nan;
   logic [7:0] last_exponent;
 
-  data_delay #(
+  delay_line #(
     .Width (12),
     .Cycles(Steps)
   ) u_delay (
     .clk_i,
+    .rst_ni(1'b1),
     .data_i({sign_q, zero_q, infinite_q, nan_q, exponent_q}),
     .data_o({last_sign, last_zero, last_infinite, last_nan, last_exponent})
   );

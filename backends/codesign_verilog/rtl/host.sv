@@ -11,7 +11,7 @@
 module host #(
   parameter  int                   Queues          = 3,
   parameter  logic [Queues*32-1:0] InstructionBits = {Queues{32'd74}},
-  parameter  int                   LongestBits     = 74,    // of the queue with the longest instructions
+  parameter  int                   LongestBits     = 74,    // of the longest instructions
   parameter  int                   Depth           = 1024,  // of microcode
   parameter  int                   Tokens          = 1024,  // 8192 at most
   localparam int                   AddressBits     = (Depth > 1) ? $clog2(Depth) : 1,
@@ -28,7 +28,7 @@ module host #(
   output logic [31:0]                 prompt_length_o,
   output logic [31:0]                 max_tokens_o,
   input  logic                        done_i,
-  input  logic                        error_i,
+  input  logic [1:0]                  error_i,  // of loads, of stores
   input  logic [Queues*32-1:0]        busy_i,
   input  logic [Queues*32-1:0]        waiting_i,
   output logic [Queues-1:0]           microcode_write_o,
@@ -70,7 +70,8 @@ module host #(
   logic                   word_write;
   logic                   last_word;
 
-  assign start_o       = host_write_i & (host_address_i == Control) & host_data_i[0] & (~started_q | done_i);
+  assign start_o       =
+      host_write_i & (host_address_i == Control) & host_data_i[0] & (~started_q | done_i);
   assign token_valid_o = token_write_i;
   assign token_o       = token_data_i;
 
@@ -94,7 +95,8 @@ module host #(
       word_q <= '0;
     end else if (word_write) begin
       word_q <= last_word ? '0 : word_q + 1'b1;
-    end else if (host_write_i && (host_address_i == MicrocodeQueue || host_address_i == MicrocodeAddress)) begin
+    end else if (host_write_i
+                 && (host_address_i == MicrocodeQueue || host_address_i == MicrocodeAddress)) begin
       word_q <= '0;
     end
   end
@@ -156,7 +158,7 @@ module host #(
 
   always_comb begin
     case (host_address_i)
-      Status:       data = {30'b0, error_i, done_i};
+      Status:       data = {30'b0, |error_i, done_i};
       PromptLength: data = prompt_length_o;
       MaxTokens:    data = max_tokens_o;
       Generated:    data = generated_q;

@@ -30,10 +30,12 @@ module matmul #(
   parameter  int SlicesBits          = 16,
   parameter  int RowTilesBits        = 16,
   localparam int OperandBits         = (WeightBits > KvBits) ? WeightBits : KvBits,
-  localparam int ScaleBits           = (WeightScaleBits > KeyScaleBits) ? WeightScaleBits : KeyScaleBits,
+  localparam int ScaleBits           =
+      (WeightScaleBits > KeyScaleBits) ? WeightScaleBits : KeyScaleBits,
   localparam int TokensBits          = $clog2(Tokens + 1),
-  localparam int CommandBits         = ActivationBits + ActivationScaleBits + 2 * OperandBits + ScaleBits
-                                       + 2 * ResultBits + SlicesBits + RowTilesBits + TokensBits + 2
+  localparam int CommandBits         = ActivationBits + ActivationScaleBits + 2 * OperandBits
+                                       + ScaleBits + 2 * ResultBits + SlicesBits + RowTilesBits
+                                       + TokensBits + 2
 ) (
   input  logic                           clk_i,
   input  logic                           rst_ni,
@@ -67,7 +69,8 @@ module matmul #(
   localparam int TokenIndexBits = (Tokens > 1) ? $clog2(Tokens) : 1;
   // From an issue to its slice's sums at the accumulator: the memory read, then the dot product.
   localparam int SumLatency     = 1 + matmul_pkg::dot_product_latency(Width, LevelsPerStage);
-  localparam int DrainLatency   = float_pkg::IntToFloatLatency + 2 * float_pkg::FloatMultiplyLatency;
+  localparam int DrainLatency   =
+      float_pkg::IntToFloatLatency + 2 * float_pkg::FloatMultiplyLatency;
 
   // Command fields.
   logic [ActivationBits-1:0]      activation;
@@ -82,8 +85,8 @@ module matmul #(
   logic [TokensBits-1:0]          tokens;
   logic [1:0]                     source;
 
-  assign {source, tokens, row_tiles, k_slices, weight_stride, result_stride, result, weight_scale, weight,
-          activation_scale, activation} = command_i;
+  assign {source, tokens, row_tiles, k_slices, weight_stride, result_stride, result, weight_scale,
+          weight, activation_scale, activation} = command_i;
 
   // Issue.
   logic                           busy;
@@ -178,10 +181,10 @@ module matmul #(
   ) u_tag (
     .clk_i (work_clk),
     .rst_ni,
-    .data_i({issue, first, last, final_issue, issue_source, token, weight_scale_address, activation_scale_address,
-             result_address}),
-    .data_o({sum_valid, sum_first, sum_last, sum_final, sum_source, sum_token, sum_weight_scale, sum_activation_scale,
-             sum_result})
+    .data_i({issue, first, last, final_issue, issue_source, token, weight_scale_address,
+             activation_scale_address, result_address}),
+    .data_o({sum_valid, sum_first, sum_last, sum_final, sum_source, sum_token, sum_weight_scale,
+             sum_activation_scale, sum_result})
   );
 
   always_ff @(posedge work_clk) begin

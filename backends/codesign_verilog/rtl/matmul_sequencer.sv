@@ -23,7 +23,7 @@ module matmul_sequencer #(
   parameter  int ResultBits          = 12,
   parameter  int SlicesBits          = 16,
   parameter  int RowTilesBits        = 16,
-  parameter  int Latency             = 13,  // cycles from an issue to the write of its last group, beyond the queue
+  parameter  int Latency             = 13,  // from an issue to its last write, beyond the queue
   localparam int TokensBits          = $clog2(Tokens + 1),
   localparam int TokenIndexBits      = (Tokens > 1) ? $clog2(Tokens) : 1
 ) (
@@ -133,7 +133,8 @@ module matmul_sequencer #(
       end else if (issue_o && final_o) begin
         active_q <= 1'b0;
       end
-      backlog_q <= ((backlog_q == '0) ? '0 : backlog_q - 1'b1) + ((issue_o && last_slice) ? BacklogBits'(Groups) : '0);
+      backlog_q <= ((backlog_q == '0) ? '0 : backlog_q - 1'b1)
+                   + ((issue_o && last_slice) ? BacklogBits'(Groups) : '0);
       if (draining) begin
         settle_q <= SettleBits'(Latency);
       end else if (settle_q != '0) begin

@@ -4,8 +4,10 @@
 // The quantizer: rows of float32 to int8 with one scale a row, as docs/arithmetic.md states it, in two passes.
 //
 // The first pass over a row finds m, its largest magnitude; one divider makes 127 / m and then the scale m / 127. The
-// second multiplies every value by 127 / m and rounds. Rows are read from words of Lanes floats and written in parts of
-// Lanes bytes, zeros behind a row's end up to a whole slice of Width:
+// second multiplies every value by 127 / m and rounds. As a row takes its time in the divider, the passes alternate
+// over batches of up to Batch rows: the first over all of them, then the second, each row as soon as its 127 / m is
+// there. Rows are read from words of Lanes floats and written in parts of Lanes bytes, zeros behind a row's end up to a
+// whole slice of Width:
 // - activations: row after row, slice after slice, packed;
 // - keys: slice s of row r is Width bytes of lane offset in kv word address + r * row_stride + s;
 // - values: value i of row r is byte offset of lane i % MatmulLanes in kv word address + r * row_stride
@@ -16,8 +18,10 @@
 // The command is packed from its lowest bit: source (word address), source_stride (words from a row to the next),
 // destination, address (of a word of activations or kv), row_stride, tile_stride, offset, scale, scale_stride, rows,
 // length (values of a row; both at least 1). Memories answer a read in the next cycle.
-// Accepted in cycle a, done_o stands in cycle a + 7 + rows * (beats + parts + divide latency + 1 + $clog2(Lanes)), where
-// beats = length / Lanes and parts = Width / Lanes * (length / Width), both rounded up; it is ready again in the next.
+// Accepted in cycle a, done_o stands in cycle a + 7 + the cycles of its batches; it is ready again in the next. A batch
+// of n rows takes the greater of n * (max(beats, 2) + parts) and beats + pause + (n - 1) * max(parts, 2) + parts, where
+// beats = length / Lanes and parts = Width / Lanes * (length / Width), both rounded up, and pause = divide latency + 1
+// + $clog2(Lanes). At least two cycles a row: the divider makes two quotients.
 
 module quantizer #(
   parameter  int Lanes          = 16,  // a power of two, 4 at least
@@ -33,8 +37,8 @@ module quantizer #(
   localparam int OffsetBits     = $clog2(MatmulLanes),
   localparam int PartBits       = ActivationBits + $clog2(Width / Lanes),
   localparam int KvByteBits     = 1 + KvBits + OffsetBits + $clog2(Width),
-  localparam int CommandBits    = 2 * SpaceBits + 2 + AddressBits + 2 * KvBits + OffsetBits + 2 * ScaleBits + RowsBits
-                                  + LengthBits
+  localparam int CommandBits    = 2 * SpaceBits + 2 + AddressBits + 2 * KvBits + OffsetBits
+                                  + 2 * ScaleBits + RowsBits + LengthBits
 ) (
   input  logic                   clk_i,
   input  logic                   rst_ni,
@@ -59,6 +63,8 @@ module quantizer #(
   localparam int LaneBits     = $clog2(Lanes);
   localparam int SliceBits    = $clog2(Width);
   localparam int BeatsBits    = LengthBits - LaneBits;
+  localparam int Batch        = 16;
+  localparam int SlotBits     = $clog2(Batch);
   localparam int MaxLatency   = float_pkg::latency(float_pkg::Max);
   localparam int Division     = float_pkg::latency(float_pkg::Divide);
   localparam int TreeLatency  = LaneBits * MaxLatency;
@@ -85,57 +91,74 @@ module quantizer #(
   logic [LengthBits-1:0]  length;
   logic                   accept;
 
-  assign {length, rows, scale_stride, scale, offset, tile_stride, row_stride, address, destination, source_stride, source}
-    = command_i;
+  assign {length, rows, scale_stride, scale, offset, tile_stride, row_stride, address, destination,
+          source_stride, source} = command_i;
 
   logic [SpaceBits-1:0]  source_stride_q;
   logic [ScaleBits-1:0]  scale_stride_q;
-  logic [RowsBits-1:0]   rows_q;  // still to be rounded
+  logic [RowsBits-1:0]   rows_q;  // still to be measured
   logic [LengthBits-1:0] last_q;  // place of a row's last value
   logic [BeatsBits-1:0]  last_beat;
+  logic [BeatsBits-1:0]  last_measure;
   logic [BeatsBits-1:0]  last_part;
   logic [Lanes-1:0]      tail;    // lanes of the last beat that a row fills
 
-  assign last_beat = last_q[LengthBits-1:LaneBits];
-  assign last_part = BeatsBits'({last_q[LengthBits-1:SliceBits], {SliceBits{1'b1}}} >> LaneBits);
-  assign tail      = {Lanes{1'b1}} >> ~last_q[LaneBits-1:0];
+  assign last_beat    = last_q[LengthBits-1:LaneBits];
+  assign last_measure = (last_beat == '0) ? BeatsBits'(1) : last_beat;
+  assign last_part    = BeatsBits'({last_q[LengthBits-1:SliceBits], {SliceBits{1'b1}}} >> LaneBits);
+  assign tail         = {Lanes{1'b1}} >> ~last_q[LaneBits-1:0];
 
   // The passes.
   typedef enum logic [1:0] {
     StIdle,
-    StMaximum,  // first pass
-    StDivide,   // until 127 / m meets the second pass
-    StRound     // second pass
+    StMeasure,  // first pass
+    StRound     // second pass, a row when its 127 / m meets it
   } state_e;
 
   state_e                state_q;
   logic                  busy_q;
-  logic                  round_next;
+  logic                  inverse_next;
+  logic [SlotBits:0]     measured_q;  // rows, not yet rounded
+  logic [SlotBits:0]     inverted_q;  // those that can be rounded
   logic [BeatsBits-1:0]  beat_q;
-  logic [SpaceBits-1:0]  row_address_q;
+  logic [SpaceBits-1:0]  measure_row_q;
+  logic [SpaceBits-1:0]  round_row_q;
   logic                  measure;
+  logic                  measure_end;
+  logic                  last_measured;
   logic                  round;
   logic                  row_end;
+  logic                  last_row;
 
   assign command_ready_o  = ~busy_q;
   assign accept           = command_valid_i & command_ready_o;
-  assign measure          = state_q == StMaximum;
-  assign round            = state_q == StRound;
+  assign measure          = state_q == StMeasure;
+  assign measure_end      = measure & (beat_q == last_measure);
+  assign last_measured    = (rows_q == RowsBits'(1)) | (measured_q == (SlotBits + 1)'(Batch - 1));
+  assign round            = (state_q == StRound) & (inverted_q != '0);
   assign row_end          = round & (beat_q == last_part);
+  assign last_row         = (rows_q == '0) & (measured_q == (SlotBits + 1)'(1));
   assign source_read_o    = (measure | round) & (beat_q <= last_beat);
-  assign source_address_o = row_address_q + SpaceBits'(beat_q);
+  assign source_address_o = (measure ? measure_row_q : round_row_q) + SpaceBits'(beat_q);
 
   always_ff @(posedge clk_i or negedge rst_ni) begin
     if (!rst_ni) begin
-      state_q <= StIdle;
-      busy_q  <= 1'b0;
+      state_q    <= StIdle;
+      busy_q     <= 1'b0;
+      measured_q <= '0;
+      inverted_q <= '0;
     end else begin
-      busy_q <= accept | (busy_q & ~done_o);
+      busy_q     <= accept | (busy_q & ~done_o);
+      measured_q <= measured_q + (SlotBits + 1)'(measure_end) - (SlotBits + 1)'(row_end);
+      inverted_q <= inverted_q + (SlotBits + 1)'(inverse_next) - (SlotBits + 1)'(row_end);
       case (state_q)
-        StIdle:    if (accept) state_q <= StMaximum;
-        StMaximum: if (beat_q == last_beat) state_q <= StDivide;
-        StDivide:  if (round_next) state_q <= StRound;
-        default:   if (row_end) state_q <= (rows_q == RowsBits'(1)) ? StIdle : StMaximum;
+        StIdle:    if (accept) state_q <= StMeasure;
+        StMeasure: if (measure_end && last_measured) state_q <= StRound;
+        default: begin
+          if (row_end && measured_q == (SlotBits + 1)'(1)) begin
+            state_q <= last_row ? StIdle : StMeasure;
+          end
+        end
       endcase
     end
   end
@@ -146,15 +169,19 @@ module quantizer #(
       scale_stride_q  <= scale_stride;
       rows_q          <= rows;
       last_q          <= length - 1'b1;
-      row_address_q   <= source;
+      measure_row_q   <= source;
+      round_row_q     <= source;
       beat_q          <= '0;
     end else begin
       if (measure || round) begin
-        beat_q <= ((measure && beat_q == last_beat) || row_end) ? '0 : beat_q + 1'b1;
+        beat_q <= (measure_end || row_end) ? '0 : beat_q + 1'b1;
+      end
+      if (measure_end) begin
+        rows_q        <= rows_q - 1'b1;
+        measure_row_q <= measure_row_q + source_stride_q;
       end
       if (row_end) begin
-        rows_q        <= rows_q - 1'b1;
-        row_address_q <= row_address_q + source_stride_q;
+        round_row_q <= round_row_q + source_stride_q;
       end
     end
   end
@@ -218,7 +245,8 @@ module quantizer #(
     .clk_i    (data_clk),
     .reduce_i (1'b1),
     .first_i  (first),
-    .a_i      (magnitudes),
+    .beat_i   (magnitudes),
+    .a_i      ('0),
     .b_i      ('0),
     .results_o({maximum, unused_maxima})
   );
@@ -231,7 +259,6 @@ module quantizer #(
   logic        tiny;
   logic        tiny_q;
   logic        scale_valid_q;
-  logic [31:0] inverse_q;
 
   always_ff @(posedge clk_i) begin
     scale_next_q <= maximum_valid;
@@ -245,15 +272,15 @@ module quantizer #(
     .quotient_o(quotient)
   );
 
-  // The second pass begins so that its first values meet the inverse.
+  // A row's second pass may begin so that its first values meet the inverse.
   delay_line #(
     .Width (1),
     .Cycles(Division - 2)
-  ) u_round_delay (
+  ) u_next_delay (
     .clk_i,
     .rst_ni,
     .data_i(maximum_valid),
-    .data_o(round_next)
+    .data_o(inverse_next)
   );
 
   delay_line #(
@@ -262,7 +289,7 @@ module quantizer #(
   ) u_inverse_delay (
     .clk_i,
     .rst_ni,
-    .data_i(round_next),
+    .data_i(inverse_next),
     .data_o(inverse_valid)
   );
 
@@ -276,11 +303,33 @@ module quantizer #(
     end
   end
 
+  // The inverses of a batch, by row. Rows come in order, so the places of batches follow each other around.
+  logic [31:0]         inverses_q [Batch];
+  logic [SlotBits-1:0] inverse_slot_q;
+  logic [SlotBits-1:0] round_slot_q;
+  logic [SlotBits-1:0] read_slot_q;
+  logic [SlotBits-1:0] value_slot_q;  // of the row in values_q
+  logic [31:0]         inverse;
+
+  assign inverse = inverses_q[value_slot_q];
+
   always_ff @(posedge clk_i) begin
     if (inverse_valid) begin
-      tiny_q    <= tiny;
-      inverse_q <= tiny ? 32'd0 : quotient;
+      tiny_q                     <= tiny;
+      inverses_q[inverse_slot_q] <= tiny ? 32'd0 : quotient;
     end
+  end
+
+  always_ff @(posedge clk_i) begin
+    if (accept) begin
+      inverse_slot_q <= '0;
+      round_slot_q   <= '0;
+    end else begin
+      inverse_slot_q <= inverse_slot_q + SlotBits'(inverse_valid);
+      round_slot_q   <= round_slot_q + SlotBits'(row_end);
+    end
+    read_slot_q  <= round_slot_q;
+    value_slot_q <= read_slot_q;
   end
 
   assign scale_write_o = scale_valid_q;
@@ -297,7 +346,7 @@ module quantizer #(
   ) u_write_delay (
     .clk_i,
     .rst_ni,
-    .data_i({round, beat_q > last_beat, row_end, row_end & (rows_q == RowsBits'(1))}),
+    .data_i({round, beat_q > last_beat, row_end, row_end & last_row}),
     .data_o({part_valid, part_beyond, part_row_end, done_o})
   );
 
@@ -308,7 +357,7 @@ module quantizer #(
     float_multiply u_multiply (
       .clk_i    (data_clk),
       .a_i      (values_q[lane*32+:32]),
-      .b_i      (inverse_q),
+      .b_i      (inverse),
       .product_o(product)
     );
 

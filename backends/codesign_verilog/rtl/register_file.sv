@@ -33,7 +33,8 @@ module register_file
   for (genvar i = 0; i < Reads; i++) begin : gen_read
     logic [RegisterBits-1:0] number;
     assign number                  = read_number_i[i*RegisterBits+:RegisterBits];
-    assign read_data_o[i*32+:32] = (late_q & (number == late_number_q)) ? late_data_i : words_q[number];
+    assign read_data_o[i*32+:32] =
+        (late_q & (number == late_number_q)) ? late_data_i : words_q[number];
   end
 
   always_ff @(posedge clk_i or negedge rst_ni) begin

@@ -5,10 +5,10 @@
 //
 // One instruction executes a cycle, the first in the cycle after start_i, which comes while none runs. An issue moves
 // its command, registers added to its indexed fields, to the output register; there it waits until its unit is ready,
-// one of the places for unfinished commands is free (all of them, if Exclusive) and every credit is there. A sync
-// executes once the output register is empty and its credits are there; a halt, and a sync that signals, besides once
-// no command is unfinished, so that signals keep the order of the program. Units end their commands in order, with a
-// pulse of done_i each.
+// one of the places for unfinished commands is free and every credit is there. All places must be free if Exclusive, or
+// if the command before was another unit's: units take turns. A sync executes once the output register is empty and its
+// credits are there; a halt, and a sync that signals, besides once no command is unfinished, so that signals keep the
+// order of the program. Units end their commands in order, with a pulse of done_i each.
 //
 // Layout describes the commands: Fields entries of 32 bits for unit 0, then for unit 1 and so on; in hexadecimal an
 // entry is NNNWWPPP. The field is the command's bits PPP on, WW of them (0: no field); payload bits NNN on name the
@@ -103,6 +103,7 @@ module sequencer
   // The output register.
   logic                   offered_q;
   logic [UnitBits-1:0]    unit_q;
+  logic [UnitBits-1:0]    turn_q;  // the unit that accepted the command before
   logic [CommandBits-1:0] command_q;
   logic [Queues-1:0]      waits_q;
   logic [Queues-1:0]      signals_q;
@@ -122,7 +123,7 @@ module sequencer
 
   // While a command is offered, nothing else takes credits.
   assign credits = ((offered_q ? waits_q : waits) & ~credit_i) == '0;
-  assign able    = offered_q & place & (~Exclusive | ~unfinished);
+  assign able    = offered_q & place & (~unfinished | (~Exclusive & (unit_q == turn_q)));
   assign accept  = (command_valid_o & command_ready_i) != '0;
 
   for (genvar u = 0; u < Units; u++) begin : gen_valid
@@ -212,7 +213,8 @@ module sequencer
     int field_end;
     bits = 0;
     for (int f = 0; f < Fields; f++) begin
-      field_end = int'(Layout[(of_unit*Fields+f)*32+:12]) + int'(Layout[(of_unit*Fields+f)*32+12+:8]);
+      field_end = int'(Layout[(of_unit*Fields+f)*32+:12])
+                  + int'(Layout[(of_unit*Fields+f)*32+12+:8]);
       bits      = (field_end > bits) ? field_end : bits;
     end
     return bits;
@@ -234,7 +236,8 @@ module sequencer
       end
 
       if (Number != 0) begin : gen_indexed
-        assign commands[u*CommandBits+Position+:Width] = payload[Position+:Width] + Width'(values[f*32+:32]);
+        assign commands[u*CommandBits+Position+:Width] =
+            payload[Position+:Width] + Width'(values[f*32+:32]);
       end else if (Width != 0) begin : gen_plain
         assign commands[u*CommandBits+Position+:Width] = payload[Position+:Width];
       end
@@ -269,6 +272,9 @@ module sequencer
       command_q <= commands[unit*CommandBits+:CommandBits];
       waits_q   <= waits;
       signals_q <= signals;
+    end
+    if (accept) begin
+      turn_q <= unit_q;
     end
   end
 

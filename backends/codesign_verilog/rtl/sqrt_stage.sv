@@ -36,7 +36,8 @@ module sqrt_stage #(
     logic                unused_root;
 
     assign root                       = roots[step*RootBits+:RootBits];
-    assign extended                   = {remainders[step*(RootBits+1)+:RootBits+1], radicand_i[25-2*step-:2]};
+    assign extended                   =
+        {remainders[step*(RootBits+1)+:RootBits+1], radicand_i[25-2*step-:2]};
     assign {borrow, unused_top, rest} = {1'b0, extended} - {2'd0, root, 2'b01};
     assign unused_root                = root[RootBits-1];
 

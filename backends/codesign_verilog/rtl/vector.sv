@@ -8,6 +8,7 @@
 // (lane 0 of a word), or the command's immediate. It writes as many values to result, or for a reduction one word a row
 // with the result in every lane. Lanes of a written word behind the end of a row are +0. Addresses and strides, from a
 // row to the next, count words of Lanes values, the first in the lowest bits. Memories answer a read in the next cycle.
+// Two functions are of more than one operation: exp(a - b), and the sum of a row's products a * b.
 //
 // The command is packed from its lowest bit: function, operand (codes in vector_pkg), a, a_stride, b, b_stride, result,
 // result_stride, immediate, rows, length (both at least 1).
@@ -15,9 +16,7 @@
 // The next command is taken when every result is written, so it reads them. A command must not read a word that it has
 // written for an earlier beat: in place is allowed, shifted is not.
 // Accepted in cycle a, it issues in cycles a + 1 to a + issues; done_o stands in cycle a + issues + 3 + latency of the
-// function, where issues = rows * beats; it is ready again in the next. A row's next beat can be summed when its
-// running sum leaves the adder; in the turns (cycles of an addition) until then other rows are. A sum so has issues =
-// turns * (beats * groups - 1) + (rows - 1) % turns + 1, with groups = rows / turns rounded up.
+// function, where issues = rows * beats; it is ready again in the next.
 // Operands and functions have clocks that rest when nobody needs them.
 
 module vector #(
@@ -53,9 +52,13 @@ module vector #(
   localparam int ExpLatency       = float_pkg::latency(float_pkg::Exp);
   localparam int MaxLatency       = float_pkg::latency(float_pkg::Max);
   localparam int SqrtLatency      = float_pkg::latency(float_pkg::Sqrt);
-  localparam int ReduceSumLatency = vector_pkg::reduce_latency(Lanes, AddLatency);
-  localparam int ReduceMaxLatency = vector_pkg::reduce_latency(Lanes, MaxLatency);
-  localparam int Longest          = (ReduceSumLatency > DivideLatency) ? ReduceSumLatency : DivideLatency;
+  // A reduction: the tree's levels, then the accumulator; of products, and a sum's running sums two by two.
+  localparam int MultiplyLatency  = float_pkg::FloatMultiplyLatency;
+  localparam int TreeSumLatency   = MultiplyLatency + LaneBits * AddLatency;
+  localparam int ReduceSumLatency = TreeSumLatency + 3 * AddLatency;
+  localparam int ReduceMaxLatency = (LaneBits + 1) * MaxLatency;
+  localparam int Longest          =
+      (ReduceSumLatency > DivideLatency) ? ReduceSumLatency : DivideLatency;
   localparam int DelayBits        = $clog2(Longest + 1);
 
   localparam logic [31:0] One = 32'h3F80_0000;
@@ -75,8 +78,8 @@ module vector #(
   logic [3:0]             function_code;
   logic [1:0]             operand_code;
 
-  assign {length, rows, immediate, result_stride, result, b_stride, b, a_stride, a, operand_code, function_code}
-    = command_i;
+  assign {length, rows, immediate, result_stride, result, b_stride, b, a_stride, a, operand_code,
+          function_code} = command_i;
 
   logic [3:0]             function_q;
   logic [1:0]             operand_q;
@@ -117,23 +120,19 @@ module vector #(
   logic issue;
   logic issue_first;
   logic issue_last;
-  logic last_slot;
 
   vector_sequencer #(
-    .Turns    (AddLatency),
     .RowsBits (RowsBits),
     .BeatsBits(BeatsBits)
   ) u_sequencer (
     .clk_i,
     .rst_ni,
     .start_i     (accept),
-    .turns_i     (sums),
     .rows_i      (rows_q),
     .last_beat_i (last_beat),
     .issue_o     (issue),
     .first_beat_o(issue_first),
-    .last_beat_o (issue_last),
-    .last_slot_o (last_slot)
+    .last_beat_o (issue_last)
   );
 
   assign a_read_o = issue;
@@ -143,31 +142,26 @@ module vector #(
     .Bits(SpaceBits)
   ) u_a_address (
     .clk_i,
-    .load_i        (accept),
-    .base_i        (a),
-    .step_i        (issue),
-    .last_slot_i   (last_slot),
-    .last_beat_i   (issue_last),
-    .stride_i      (a_stride_q),
-    .group_stride_i(sums ? SpaceBits'(AddLatency) * a_stride_q : a_stride_q),
-    .beat_step_i   (1'b1),
-    .address_o     (a_address_o)
+    .load_i     (accept),
+    .base_i     (a),
+    .step_i     (issue),
+    .last_beat_i(issue_last),
+    .stride_i   (a_stride_q),
+    .beat_step_i(1'b1),
+    .address_o  (a_address_o)
   );
 
-  // A reduction has one operand, so b knows no turns.
   vector_address #(
     .Bits(SpaceBits)
   ) u_b_address (
     .clk_i,
-    .load_i        (accept),
-    .base_i        (b),
-    .step_i        (issue),
-    .last_slot_i   (1'b1),
-    .last_beat_i   (issue_last),
-    .stride_i      (b_stride_q),
-    .group_stride_i(b_stride_q),
-    .beat_step_i   (operand_q == vector_pkg::Words),
-    .address_o     (b_address_o)
+    .load_i     (accept),
+    .base_i     (b),
+    .step_i     (issue),
+    .last_beat_i(issue_last),
+    .stride_i   (b_stride_q),
+    .beat_step_i(operand_q == vector_pkg::Words),
+    .address_o  (b_address_o)
   );
 
   // Clocks of the operands and of each function.
@@ -178,13 +172,18 @@ module vector #(
   logic divide_clk;
   logic exp_clk;
   logic sqrt_clk;
+  logic subtracts;
   logic adds;
   logic maximizes;
+  logic multiplies;
   logic divides;
 
-  assign adds      = sums | (function_q == vector_pkg::Add) | (function_q == vector_pkg::Subtract);
-  assign maximizes = (function_q == vector_pkg::Maximum) | (function_q == vector_pkg::ReduceMaximum);
-  assign divides   = (function_q == vector_pkg::Divide) | (function_q == vector_pkg::Reciprocal);
+  assign subtracts  = (function_q == vector_pkg::Subtract) | (function_q == vector_pkg::Exp);
+  assign adds       = sums | subtracts | (function_q == vector_pkg::Add);
+  assign maximizes  =
+      (function_q == vector_pkg::Maximum) | (function_q == vector_pkg::ReduceMaximum);
+  assign multiplies = sums | (function_q == vector_pkg::Multiply);
+  assign divides    = (function_q == vector_pkg::Divide) | (function_q == vector_pkg::Reciprocal);
 
   clock_gate u_data_clock (
     .clk_i,
@@ -206,7 +205,7 @@ module vector #(
 
   clock_gate u_multiply_clock (
     .clk_i,
-    .enable_i(active_q & (function_q == vector_pkg::Multiply)),
+    .enable_i(active_q & multiplies),
     .clk_o   (multiply_clk)
   );
 
@@ -261,8 +260,9 @@ module vector #(
       b_operand_q[lane*32+:32] <= b_value;
       if (reduces && read_last_q && !tail[lane]) begin
         a_operand_q[lane*32+:32] <= vector_pkg::neutral(~sums);
+        b_operand_q[lane*32+:32] <= One;
       end
-      if (function_q == vector_pkg::Subtract) begin
+      if (subtracts) begin
         b_operand_q[lane*32+31] <= ~b_value[31];
       end
       if (function_q == vector_pkg::Reciprocal) begin
@@ -291,10 +291,10 @@ module vector #(
 
   always_comb begin
     case (function_q)
-      vector_pkg::Multiply:                       latency = DelayBits'(float_pkg::FloatMultiplyLatency);
+      vector_pkg::Multiply:                       latency = DelayBits'(MultiplyLatency);
       vector_pkg::Divide, vector_pkg::Reciprocal: latency = DelayBits'(DivideLatency);
       vector_pkg::Maximum:                        latency = DelayBits'(MaxLatency);
-      vector_pkg::Exp:                            latency = DelayBits'(ExpLatency);
+      vector_pkg::Exp:                            latency = DelayBits'(AddLatency + ExpLatency);
       vector_pkg::SquareRoot:                     latency = DelayBits'(SqrtLatency);
       vector_pkg::ReduceSum:                      latency = DelayBits'(ReduceSumLatency);
       vector_pkg::ReduceMaximum:                  latency = DelayBits'(ReduceMaxLatency);
@@ -342,23 +342,23 @@ module vector #(
     .Bits(ResultBits)
   ) u_result_address (
     .clk_i,
-    .load_i        (accept),
-    .base_i        (result),
-    .step_i        (write_q),
-    .last_slot_i   (1'b1),
-    .last_beat_i   (write_last_q),
-    .stride_i      (result_stride_q),
-    .group_stride_i(result_stride_q),
-    .beat_step_i   (1'b1),
-    .address_o     (result_address_o)
+    .load_i     (accept),
+    .base_i     (result),
+    .step_i     (write_q),
+    .last_beat_i(write_last_q),
+    .stride_i   (result_stride_q),
+    .beat_step_i(1'b1),
+    .address_o  (result_address_o)
   );
 
   assign result_write_o = write_q;
   assign done_o         = write_q & write_end_q;
 
   // Functions.
+  logic [WordBits-1:0] product;
   logic [WordBits-1:0] sum;
   logic [WordBits-1:0] maximum;
+  logic [31:0]         total;
 
   vector_combine #(
     .Lanes    (Lanes),
@@ -366,10 +366,19 @@ module vector #(
   ) u_sum (
     .clk_i    (sum_clk),
     .reduce_i (reduces),
-    .first_i  (first_q[LaneBits*AddLatency]),
+    .first_i  (|first_q[TreeSumLatency+:AddLatency]),
+    .beat_i   (product),
     .a_i      (a_operand_q),
     .b_i      (b_operand_q),
     .results_o(sum)
+  );
+
+  row_sum u_row_sum (
+    .clk_i       (sum_clk),
+    .running_i   (sum[WordBits-1-:32]),
+    .alone_i     (first_q[TreeSumLatency+AddLatency]),
+    .pair_alone_i(|first_q[TreeSumLatency+2*AddLatency+:2]),
+    .sum_o       (total)
   );
 
   vector_combine #(
@@ -379,6 +388,7 @@ module vector #(
     .clk_i    (maximum_clk),
     .reduce_i (reduces),
     .first_i  (first_q[LaneBits*MaxLatency]),
+    .beat_i   (a_operand_q),
     .a_i      (a_operand_q),
     .b_i      (b_operand_q),
     .results_o(maximum)
@@ -391,15 +401,16 @@ module vector #(
       .divide_clk_i  (divide_clk),
       .exp_clk_i     (exp_clk),
       .sqrt_clk_i    (sqrt_clk),
-      .function_i   (function_q),
-      .keep_i       (keep[lane]),
-      .a_i          (a_operand_q[lane*32+:32]),
-      .b_i          (b_operand_q[lane*32+:32]),
-      .sum_i        (sum[lane*32+:32]),
-      .maximum_i    (maximum[lane*32+:32]),
-      .row_sum_i    (sum[WordBits-1-:32]),
-      .row_maximum_i(maximum[WordBits-1-:32]),
-      .result_o     (result_data_o[lane*32+:32])
+      .function_i    (function_q),
+      .keep_i        (keep[lane]),
+      .a_i           (a_operand_q[lane*32+:32]),
+      .b_i           (b_operand_q[lane*32+:32]),
+      .sum_i         (sum[lane*32+:32]),
+      .maximum_i     (maximum[lane*32+:32]),
+      .row_sum_i     (total),
+      .row_maximum_i (maximum[WordBits-1-:32]),
+      .product_o     (product[lane*32+:32]),
+      .result_o      (result_data_o[lane*32+:32])
     );
   end
 

@@ -1,10 +1,10 @@
 // Copyright the Codesign authors.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// Walks the word addresses of a strided array: slot innermost, then beat, then the next rows.
+// Walks the word addresses of a strided array, row by row.
 //
-// The rows that take turns are the slots, a stride apart; group_stride_i leads to the next rows after them, beat_step_i
-// to a row's next beat. Loaded in one cycle, the first address stands in the next.
+// beat_step_i leads to a row's next beat, stride_i to the next row. Loaded in one cycle, the first address stands in
+// the next.
 
 module vector_address #(
   parameter int Bits = 10
@@ -13,36 +13,26 @@ module vector_address #(
   input  logic            load_i,
   input  logic [Bits-1:0] base_i,
   input  logic            step_i,
-  input  logic            last_slot_i,
   input  logic            last_beat_i,
   input  logic [Bits-1:0] stride_i,
-  input  logic [Bits-1:0] group_stride_i,
   input  logic            beat_step_i,
   output logic [Bits-1:0] address_o
 );
 
-  logic [Bits-1:0] group_q;  // first slot's first beat
-  logic [Bits-1:0] beat_q;   // first slot's beat
-  logic [Bits-1:0] next_group;
-  logic [Bits-1:0] next_beat;
+  logic [Bits-1:0] row_q;  // its first beat
+  logic [Bits-1:0] next_row;
 
-  assign next_group = group_q + group_stride_i;
-  assign next_beat  = beat_q + Bits'(beat_step_i);
+  assign next_row = row_q + stride_i;
 
   always_ff @(posedge clk_i) begin
     if (load_i) begin
-      group_q   <= base_i;
-      beat_q    <= base_i;
+      row_q     <= base_i;
       address_o <= base_i;
-    end else if (step_i && !last_slot_i) begin
-      address_o <= address_o + stride_i;
     end else if (step_i && !last_beat_i) begin
-      beat_q    <= next_beat;
-      address_o <= next_beat;
+      address_o <= address_o + Bits'(beat_step_i);
     end else if (step_i) begin
-      group_q   <= next_group;
-      beat_q    <= next_group;
-      address_o <= next_group;
+      row_q     <= next_row;
+      address_o <= next_row;
     end
   end
 

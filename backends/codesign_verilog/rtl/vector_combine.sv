@@ -4,10 +4,10 @@
 // Lanes adders, or Lanes units of the greater, that work side by side or as the balanced tree that reduces a beat.
 //
 // Side by side, unit i takes lane i of a and of b. In a reduction the first half of the units takes neighboring
-// lanes of a, unit i of the second half the results of units 2 i - Lanes and 2 i - Lanes + 1: level under level,
-// until the last unit takes the beat's result and its own, which makes it the accumulator over beats. Its next
-// operand may so follow after the unit's latency and no earlier. first_i makes it start anew; it stands when a row's
-// first beat reaches the last unit, $clog2(Lanes) latencies behind a_i.
+// lanes of beat_i, unit i of the second half the results of units 2 i - Lanes and 2 i - Lanes + 1: level under level,
+// until the last unit takes the beat's result and its own of a latency ago, which makes it the accumulator over beats:
+// as many accumulators in turn as the latency has cycles. first_i makes it start anew; it stands when one of a row's
+// first beats, as many, reaches the last unit, $clog2(Lanes) latencies behind beat_i.
 
 module vector_combine #(
   parameter int Lanes     = 16,   // a power of two, 4 at least
@@ -16,6 +16,7 @@ module vector_combine #(
   input  logic                clk_i,
   input  logic                reduce_i,
   input  logic                first_i,
+  input  logic [Lanes*32-1:0] beat_i,
   input  logic [Lanes*32-1:0] a_i,
   input  logic [Lanes*32-1:0] b_i,
   output logic [Lanes*32-1:0] results_o  // of a reduction, the last
@@ -28,8 +29,8 @@ module vector_combine #(
     logic [31:0] left, right;
 
     if (i < Lanes / 2) begin : gen_lanes
-      assign reduce_left  = a_i[(2*i)*32+:32];
-      assign reduce_right = a_i[(2*i+1)*32+:32];
+      assign reduce_left  = beat_i[(2*i)*32+:32];
+      assign reduce_right = beat_i[(2*i+1)*32+:32];
     end else if (i < Lanes - 1) begin : gen_level
       assign reduce_left  = results_o[(2*i-Lanes)*32+:32];
       assign reduce_right = results_o[(2*i-Lanes+1)*32+:32];

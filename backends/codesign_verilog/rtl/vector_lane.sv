@@ -3,8 +3,9 @@
 //
 // One lane of the vector unit: the functions of a lane by itself, and the choice of the result.
 //
-// The sums and maxima come from vector_combine. keep_i, false in the lanes behind a row's end, stands with the results;
-// result_o follows a cycle later. The clocks are one clock, at rest when nobody needs what it drives.
+// The sums and maxima come from vector_combine; exp is of sum_i, the difference of a and b. keep_i, false in the lanes
+// behind a row's end, stands with the results; result_o follows a cycle later. The clocks are one clock, at rest when
+// nobody needs what it drives.
 
 module vector_lane (
   input  logic        data_clk_i,
@@ -20,10 +21,10 @@ module vector_lane (
   input  logic [31:0] maximum_i,
   input  logic [31:0] row_sum_i,
   input  logic [31:0] row_maximum_i,
+  output logic [31:0] product_o,
   output logic [31:0] result_o
 );
 
-  logic [31:0] product;
   logic [31:0] quotient;
   logic [31:0] power;
   logic [31:0] root;
@@ -33,7 +34,7 @@ module vector_lane (
     .clk_i    (multiply_clk_i),
     .a_i,
     .b_i,
-    .product_o(product)
+    .product_o
   );
 
   float_divide u_divide (
@@ -45,7 +46,7 @@ module vector_lane (
 
   float_exp u_exp (
     .clk_i(exp_clk_i),
-    .x_i  (a_i),
+    .x_i  (sum_i),
     .exp_o(power)
   );
 
@@ -57,7 +58,7 @@ module vector_lane (
 
   always_comb begin
     case (function_i)
-      vector_pkg::Multiply:                       result = product;
+      vector_pkg::Multiply:                       result = product_o;
       vector_pkg::Divide, vector_pkg::Reciprocal: result = quotient;
       vector_pkg::Maximum:                        result = maximum_i;
       vector_pkg::Exp:                            result = power;

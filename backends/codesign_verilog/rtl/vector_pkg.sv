@@ -30,9 +30,4 @@ package vector_pkg;
     return is_maximum ? 32'hFF80_0000 : 32'h8000_0000;
   endfunction
 
-  // Cycles of a reduction from its operands to a row's result: the tree's levels, then the accumulator.
-  function automatic int reduce_latency(int lanes, int unit_latency);
-    return ($clog2(lanes) + 1) * unit_latency;
-  endfunction
-
 endpackage

@@ -62,13 +62,18 @@ def parse_report(output: str, ports: int) -> Report:
     Raises
     ------
     ToolError
-        If an image could not be read, the chip did not finish within its cycles, or the report is cut short or
-        contradicts itself.
+        If an image could not be read, two units used one memory at once, the chip did not finish within its cycles, or
+        the report is cut short or contradicts itself.
     """
     # A simulator carries on when an image is missing or cut short.
     unread = re.search(r"^.*(\$readmem|\$fread|\$fopen|codesign\.error).*$", output, re.MULTILINE)
     if unread:
         raise ToolError(f"the simulation could not read its images: {unread[0].strip()}")
+    collision = re.search(r"^codesign\.collision (\d+)$", output, re.MULTILINE)
+    if collision:
+        raise ToolError(
+            f"two units write or read one memory of the KV cache in cycle {collision[1]}: the program must order them"
+        )
     timeout = re.search(r"^codesign\.timeout (\d+)$", output, re.MULTILINE)
     if timeout:
         raise ToolError(f"the simulated chip had not finished after {timeout[1]} cycles.")

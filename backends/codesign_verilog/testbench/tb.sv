@@ -48,6 +48,20 @@ module tb;
   logic [DataBits-1:0]                              rdata;
   logic [Channels-1:0]                              rlast;
   logic [Channels*2-1:0]                            rresp;
+  logic [Channels-1:0]                              awvalid;
+  logic [Channels-1:0]                              awready;
+  logic [Channels*chip_pkg::ChannelAddressBits-1:0] awaddr;
+  logic [Channels*8-1:0]                            awlen;
+  logic [Channels*3-1:0]                            awsize;
+  logic [Channels*2-1:0]                            awburst;
+  logic [Channels-1:0]                              wvalid;
+  logic [Channels-1:0]                              wready;
+  logic [DataBits-1:0]                              wdata;
+  logic [DataBits/8-1:0]                            wstrb;
+  logic [Channels-1:0]                              wlast;
+  logic [Channels-1:0]                              bvalid;
+  logic [Channels-1:0]                              bready;
+  logic [Channels*2-1:0]                            bresp;
 
   chip u_chip (
     .clk_i         (clk),
@@ -69,7 +83,21 @@ module tb;
     .axi_rready_o  (rready),
     .axi_rdata_i   (rdata),
     .axi_rlast_i   (rlast),
-    .axi_rresp_i   (rresp)
+    .axi_rresp_i   (rresp),
+    .axi_awvalid_o (awvalid),
+    .axi_awready_i (awready),
+    .axi_awaddr_o  (awaddr),
+    .axi_awlen_o   (awlen),
+    .axi_awsize_o  (awsize),
+    .axi_awburst_o (awburst),
+    .axi_wvalid_o  (wvalid),
+    .axi_wready_i  (wready),
+    .axi_wdata_o   (wdata),
+    .axi_wstrb_o   (wstrb),
+    .axi_wlast_o   (wlast),
+    .axi_bvalid_i  (bvalid),
+    .axi_bready_o  (bready),
+    .axi_bresp_i   (bresp)
   );
 
 
@@ -97,12 +125,41 @@ module tb;
     .axi_rready_i      (rready),
     .axi_rdata_o       (rdata),
     .axi_rlast_o       (rlast),
-    .axi_rresp_o       (rresp)
+    .axi_rresp_o       (rresp),
+    .axi_awvalid_i     (awvalid),
+    .axi_awready_o     (awready),
+    .axi_awaddr_i      (awaddr),
+    .axi_awlen_i       (awlen),
+    .axi_awsize_i      (awsize),
+    .axi_awburst_i     (awburst),
+    .axi_wvalid_i      (wvalid),
+    .axi_wready_o      (wready),
+    .axi_wdata_i       (wdata),
+    .axi_wstrb_i       (wstrb),
+    .axi_wlast_i       (wlast),
+    .axi_bvalid_o      (bvalid),
+    .axi_bready_i      (bready),
+    .axi_bresp_o       (bresp)
   );
 
   monitors u_monitors (
     .clk_i(clk)
   );
+
+  // The memories of the KV cache, kv lowest, then those of key and value scales, have two writers and two readers each:
+  // the program lets one of them work at a time.
+  logic [2:0] both_write;
+  logic [2:0] both_read;
+
+  assign both_write = u_chip.load_write[5:3] & {u_chip.scale_select[2:1], u_chip.quantized_kv_write};
+  assign both_read  = u_chip.store_read & {u_chip.value_scales_word_read, u_chip.key_scale_read, u_chip.kv_read};
+
+  always @(negedge clk) begin
+    if (rst_n && (both_write != '0 || both_read != '0)) begin
+      $display("codesign.collision %0d", cycles);
+      $finish;
+    end
+  end
 
   // A register write stands for one cycle. Inputs change on the falling edge, so that no simulator sees them move with
   // the clock.

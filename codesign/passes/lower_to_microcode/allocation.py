@@ -54,6 +54,7 @@ class Allocator:
     contents: list[Content] = field(default_factory=list[Content])
     _nbytes: dict[str, dict[str, int]] = field(default_factory=dict[str, dict[str, int]])
     _slots: dict[str, int] = field(default_factory=dict[str, int])
+    _shared: dict[tuple[str, str], Term] = field(default_factory=dict[tuple[str, str], Term])
 
     def buffer(self, memory: str, name: str, nbytes: int, slots: int | None = None) -> Term:
         """The first word of a new buffer; `name` gets a number where it is taken."""
@@ -71,9 +72,13 @@ class Allocator:
 
         What one leaves there another overwrites: it is for values that do not outlive one operation.
         """
-        buffers = self._nbytes.setdefault(memory, {})
-        buffers[name] = max(nbytes, buffers.get(name, 0))
-        return Term(buffer=name)
+        place = self._shared.get((memory, name))
+        if place is None:
+            place = self._shared[memory, name] = self.buffer(memory, name, 0)
+        assert place.buffer is not None
+        buffers = self._nbytes[memory]
+        buffers[place.buffer] = max(nbytes, buffers[place.buffer])
+        return place
 
     def word(self, memory: str) -> int:
         """Bytes of a word."""

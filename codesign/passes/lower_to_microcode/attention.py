@@ -1,9 +1,4 @@
-"""The KV cache on the chip, and attention over it; docs/arithmetic.md, "Attention on the chip", states the sequence.
-
-A position's keys are int8 in one lane of the words of its tile of `lanes` positions; its values are one byte in every
-lane of the words of their tile of dimensions. What stands behind the last position is never told from zero: scores
-there are not read, and a probability of zero meets whatever value is there.
-"""
+"""Attention over the KV cache; docs/arithmetic.md, "Attention on the chip", states the sequence."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -11,6 +6,7 @@ from math import ceil
 
 from codesign.errors import CodesignError
 from codesign.passes.lower_to_microcode.allocation import Allocator
+from codesign.passes.lower_to_microcode.cache import KEYS, VALUES, Cache
 from codesign.passes.lower_to_microcode.index import (
     Index,
     add,
@@ -20,78 +16,12 @@ from codesign.passes.lower_to_microcode.index import (
     move,
     multiply,
     register,
-    remainder,
     subtract,
 )
 from codesign.passes.lower_to_microcode.kernels import rows_in
 from codesign.passes.lower_to_microcode.tables import Tokens
-from codesign.passes.lower_to_microcode.values import Activations, Rows, append, combine, copy, quantize, vector
+from codesign.passes.lower_to_microcode.values import Activations, Rows, combine, copy, quantize, vector
 from codesign_dialects.microcode import FieldValue, IssueOp
-from codesign_dialects.transformer import KVCacheType
-
-_KEYS, _VALUES = 1, 2
-"""Destinations of the quantizer, and sources of the matmul unit."""
-
-
-class Cache:
-    """Keys and values of all layers, ``[layer][KV head]``, and their scales ``[layer][KV head][position]``."""
-
-    def __init__(self, type: KVCacheType, context: int, allocator: Allocator):
-        machine = allocator.machine
-        self.machine = machine
-        self.heads, self.size = type.heads.data, type.size.data
-        if self.size % machine.vector:
-            raise CodesignError(
-                f"lower-to-microcode: heads of {self.size} features are no multiple of the vector unit's "
-                f"{machine.vector} lanes"
-            )
-        self.context = ceil(context / machine.lanes) * machine.lanes
-        self.key_slices = ceil(self.size / machine.width)
-        self.value_tiles = ceil(self.size / machine.lanes)
-        # Words of a head's keys, and of its values.
-        self.head_keys = self.context // machine.lanes * self.key_slices
-        self.head_values = self.value_tiles * self.context // machine.width
-        heads, word = type.layers.data * self.heads, machine.lanes * machine.width
-        self.keys = allocator.buffer("kv", "keys", heads * self.head_keys * word)
-        self.values = allocator.buffer("kv", "values", heads * self.head_values * word)
-        self.key_scales = allocator.buffer("key_scales", "key_scales", 4 * heads * self.context)
-        self.value_scales = allocator.buffer("value_scales", "value_scales", 4 * heads * self.context)
-
-    def append(self, keys: Rows, values: Rows, layer: Index, tokens: Tokens) -> None:
-        """Write the keys and values of `tokens` into the cache."""
-        machine = self.machine
-        layer_keys, layer_values, layer_scales = self.layer(layer)
-        with loop(tokens.count) as token:
-            position = add(tokens.first, token)
-            tile = divide(position, machine.lanes, self.context)
-            append(
-                keys.row(token).split(self.heads, machine),
-                _KEYS,
-                move(self.keys, add(multiply(tile, self.key_slices), layer_keys)),
-                move(self.key_scales, add(position, layer_scales)),
-                self.heads,
-                offset=remainder(position, machine.lanes),
-                row_stride=self.head_keys,
-                tile_stride=0,
-                scale_stride=self.context,
-            )
-            append(
-                values.row(token).split(self.heads, machine),
-                _VALUES,
-                move(self.values, add(divide(position, machine.width, self.context), layer_values)),
-                move(self.value_scales, add(position, layer_scales)),
-                self.heads,
-                offset=remainder(position, machine.width),
-                row_stride=self.head_values,
-                tile_stride=self.context // machine.width,
-                scale_stride=self.context,
-            )
-
-    def layer(self, layer: Index) -> tuple[Index, Index, Index]:
-        """Where a layer begins: words of keys, words of values, floats of scales."""
-        sizes = self.head_keys, self.head_values, self.context
-        keys, values, scales = (multiply(layer, self.heads * size) for size in sizes)
-        return keys, values, scales
 
 
 @dataclass(frozen=True)
@@ -148,9 +78,10 @@ class Kernel:
         lanes, width, word = machine.lanes, machine.width, 4 * machine.vector
         self.layer_keys, self.layer_values, _ = cache.layer(attention.layer)
         # Scales are read in the words of those who read them.
-        scales = cache.heads * cache.context
-        self.layer_key_scales = multiply(attention.layer, scales // machine.results)
-        self.layer_value_scales = multiply(attention.layer, scales // machine.vector)
+        self.layer_key_scales, self.layer_value_scales = (
+            multiply(cache.here(attention.layer), cache.heads * cache.context // floats)
+            for floats in (machine.results, machine.vector)
+        )
 
         def results(name: str, length: int) -> Rows:
             place = allocator.scratch("results", name, 4 * heads * length)
@@ -163,7 +94,10 @@ class Kernel:
 
         self.queries = activations("queries", tokens.most * heads, cache.size)
         self.scores = results("scores", attention.block)
-        self.probabilities = rows_in(allocator, "probabilities", heads, attention.block, shared=True)
+        self.probabilities, self.scaled = (
+            rows_in(allocator, name, heads, attention.block, shared=True)
+            for name in ("probabilities", "scaled_probabilities")
+        )
         self.weights = activations("attention_weights", heads, attention.block)
         self.mixed = results("mixed_values", cache.value_tiles * lanes)
         self.maximum, self.denominator, self.block_maximum, self.block_sum, self.correction = (
@@ -181,6 +115,7 @@ class Kernel:
         quantize(scaled.split(a.heads, machine), self.queries, multiply(tokens.count, a.heads))
         with loop(tokens.count) as token:
             self._token(token)
+        a.cache.attended()
 
     def _token(self, token: Index) -> None:
         a = self.attention
@@ -216,34 +151,24 @@ class Kernel:
 
     def _block(self, queries: Activations, block: _Block, maximum: Rows, denominator: Rows) -> None:
         """Probabilities of a block, not yet divided, times its values; their maximum and their sum."""
-        heads = self.attention.heads
-        scores, probabilities = self.scores.cut(block.keys), self.probabilities.cut(block.keys)
+        scores = self.scores.cut(block.keys)
         self._score(queries, block)
-        vector("reduce_maximum", scores, maximum, heads)
-        self._exponentials(scores, probabilities, maximum, denominator)
-        self._mix(block, probabilities)
-
-    def _exponentials(self, scores: Rows, probabilities: Rows, maximum: Rows, denominator: Rows) -> None:
-        heads = self.attention.heads
-        vector("subtract", scores, probabilities, heads, maximum, scalar=True)
-        vector("exp", probabilities, probabilities, heads)
-        vector("reduce_sum", probabilities, denominator, heads)
+        vector("reduce_maximum", scores, maximum, self.attention.heads)
+        self._mix(block, scores, maximum, denominator)
 
     def _later_block(self, queries: Activations, block: _Block) -> None:
         """Fold a block into the running maximum, denominator and accumulator (Milakov and Gimelshein, 2018, algorithm
         3)."""
         heads = self.attention.heads
-        scores, probabilities = self.scores.cut(block.keys), self.probabilities.cut(block.keys)
+        scores = self.scores.cut(block.keys)
         self._score(queries, block)
         vector("reduce_maximum", scores, self.block_maximum, heads)
         vector("maximum", self.block_maximum, self.block_maximum, heads, self.maximum)
-        vector("subtract", self.maximum, self.correction, heads, self.block_maximum)
-        vector("exp", self.correction, self.correction, heads)
+        vector("exp", self.maximum, self.correction, heads, self.block_maximum)
         copy(self.block_maximum, self.maximum, heads)
-        self._exponentials(scores, probabilities, self.maximum, self.block_sum)
+        self._mix(block, scores, self.maximum, self.block_sum)
         vector("multiply", self.denominator, self.denominator, heads, self.correction)
         vector("add", self.denominator, self.denominator, heads, self.block_sum)
-        self._mix(block, probabilities)
         vector("multiply", self.accumulator, self.accumulator, heads, self.correction, scalar=True)
         combine("add", self.accumulator, self.mixed.cut(self.attention.cache.size), self.accumulator, heads)
 
@@ -265,19 +190,23 @@ class Kernel:
                 "k_slices": cache.key_slices,
                 "row_tiles": block.row_tiles,
                 "result_stride": stride,
-                "source": _KEYS,
+                "source": KEYS,
             }
             self._matmul(kv_head, queries, self.scores, stride, common)
 
-    def _mix(self, block: _Block, probabilities: Rows) -> None:
-        """Probabilities, scaled by the values' scales and quantized, times values."""
+    def _mix(self, block: _Block, scores: Rows, maximum: Rows, denominator: Rows) -> None:
+        """Probabilities, scaled by the values' scales and quantized, times values; meanwhile the probabilities' sum."""
         a, cache, machine = self.attention, self.attention.cache, self.machine
+        probabilities, scaled = self.probabilities.cut(block.keys), self.scaled.cut(block.keys)
+        vector("exp", scores, probabilities, a.heads, maximum, scalar=True)
         first = add(divide(block.first, machine.vector, cache.context), self.layer_value_scales)
         scales = Rows("value_scales", move(cache.value_scales, first), 0, block.keys)
         for kv_head in range(cache.heads):
-            of_head = probabilities.row(kv_head * a.group)
-            vector("multiply", of_head, of_head, a.group, scales.words(kv_head * cache.context // machine.vector))
-        quantize(probabilities, self.weights, a.heads)
+            first_row = kv_head * a.group
+            of_head = scales.words(kv_head * cache.context // machine.vector)
+            vector("multiply", probabilities.row(first_row), scaled.row(first_row), a.group, of_head)
+        quantize(scaled, self.weights, a.heads)
+        vector("reduce_sum", probabilities, denominator, a.heads, 1.0)
         values = move(cache.values, add(divide(block.first, machine.width, cache.context), self.layer_values))
         stride = cache.value_tiles * machine.groups
         weights = replace(self.weights, slices=block.slices)
@@ -289,7 +218,7 @@ class Kernel:
                 "k_slices": block.slices,
                 "row_tiles": cache.value_tiles,
                 "result_stride": stride,
-                "source": _VALUES,
+                "source": VALUES,
             }
             self._matmul(kv_head, weights, self.mixed, stride, common)
 

@@ -4,13 +4,10 @@ from dataclasses import replace
 
 from codesign.errors import CodesignError
 from codesign.passes.lower_to_microcode.allocation import Allocator
-from codesign.passes.lower_to_microcode.index import Index, loop, multiply
+from codesign.passes.lower_to_microcode.index import Index, loop
 from codesign.passes.lower_to_microcode.tables import Tables, Tokens
 from codesign.passes.lower_to_microcode.values import Rows, combine, copy, vector
 from codesign.units.machine import Machine
-
-QUARTERS = 4
-"""Parts of a row that is summed: the stages of the adder behind a running sum."""
 
 
 def rows_in(allocator: Allocator, name: str, rows: int, length: int, *, shared: bool = False) -> Rows:
@@ -25,34 +22,18 @@ def rms_norm(source: Rows, weight: Rows, result: Rows, epsilon: float, tokens: T
     """``x · (1 / √(Σ x² · (1 / n) + ε)) · weight``."""
     length = source.length
     assert isinstance(length, int)
-    squares = rows_in(allocator, "scratch", tokens.most, length, shared=True)
-    root = rows_in(allocator, "statistics", QUARTERS * tokens.most, 1, shared=True)
+    root = rows_in(allocator, "statistics", tokens.most, 1, shared=True)
     if source.role == "results":
         # Of `results` only the first operand is read, and a square has two.
         copy(source, result, tokens.count)
         source = result
-    vector("multiply", source, squares, tokens.count, source)
-    _row_sums(squares, root, tokens, allocator)
+    vector("reduce_sum", source, root, tokens.count, source)
     vector("multiply", root, root, tokens.count, 1 / length)
     vector("add", root, root, tokens.count, epsilon)
     vector("square_root", root, root, tokens.count)
     vector("reciprocal", root, root, tokens.count)
     vector("multiply", source, result, tokens.count, root, scalar=True)
     vector("multiply", result, result, tokens.count, replace(weight, stride=0))
-
-
-def _row_sums(source: Rows, result: Rows, tokens: Tokens, allocator: Allocator) -> None:
-    """The sum of each row: by quarters where these are whole words, as a running sum takes a word of each of four rows
-    in the time that it takes one of one."""
-    assert isinstance(source.length, int)
-    if source.length % (QUARTERS * allocator.machine.vector):
-        vector("reduce_sum", source, result, tokens.count)
-        return
-    halves = rows_in(allocator, "half_sums", 2 * tokens.most, 1, shared=True)
-    vector("reduce_sum", source.split(QUARTERS, allocator.machine), result, multiply(tokens.count, QUARTERS))
-    for left, out, rows in ((result, halves, multiply(tokens.count, 2)), (halves, result, tokens.count)):
-        pairs = replace(left, stride=2)
-        vector("add", pairs, out, rows, pairs.words(1))
 
 
 def rotary(

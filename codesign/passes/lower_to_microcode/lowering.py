@@ -9,7 +9,7 @@ from xdsl.ir import Block, Operation, SSAValue
 
 from codesign.errors import CodesignError
 from codesign.passes.lower_to_microcode.allocation import Allocator
-from codesign.passes.lower_to_microcode.attention import Cache
+from codesign.passes.lower_to_microcode.cache import Cache
 from codesign.passes.lower_to_microcode.index import Index
 from codesign.passes.lower_to_microcode.kernels import rows_in
 from codesign.passes.lower_to_microcode.tables import Tables, Tokens

@@ -10,7 +10,8 @@ from xdsl.traits import SymbolTable
 
 from codesign.errors import CodesignError
 from codesign.passes.lower_to_microcode import kernels
-from codesign.passes.lower_to_microcode.attention import Attention, Cache, Kernel, block_keys
+from codesign.passes.lower_to_microcode.attention import Attention, Kernel, block_keys
+from codesign.passes.lower_to_microcode.cache import Cache
 from codesign.passes.lower_to_microcode.index import add, loop
 from codesign.passes.lower_to_microcode.lowering import Lowering, OperationLowering
 from codesign.passes.lower_to_microcode.values import Activations, Rows, combine, copy, quantize
@@ -76,6 +77,7 @@ def _repeat(op: RepeatOp, lowering: Lowering) -> None:
         for argument, value in zip(carried, terminator.arguments, strict=True):
             _carry(lowering.values[value], argument, lowering)
         lowering.weights.end_layer()
+        lowering.cache.end_layer(lowering.layer, lowering.tokens)
     lowering.layer, lowering.carried = 0, set()
     lowering.values.update((output, lowering.values[value]) for output, value in zip(op.outputs, carried, strict=True))
 
@@ -228,6 +230,11 @@ def _last_tokens(op: LastTokensOp, lowering: Lowering) -> None:
 def _append_kv(op: AppendKVOp, lowering: Lowering) -> None:
     cache = lowering.value(op.cache, Cache)
     keys, values = lowering.value(op.keys, Rows), lowering.value(op.values, Rows)
+    if not cache.resident and (op.parent_block() is lowering.step or lowering.index(op.layer) is not lowering.layer):
+        raise CodesignError(
+            f"lower-to-microcode: {op.name}: a KV cache that does not fit the chip comes and goes with the layers of a "
+            "transformer.repeat; this one is outside of them"
+        )
     cache.append(keys, values, lowering.index(op.layer), lowering.tokens)
     lowering.values[op.result] = cache
 

@@ -16,7 +16,7 @@ from codesign.passes.lower_to_microcode.index import Index, add, loop, move, mul
 from codesign.passes.lower_to_microcode.values import Activations
 from codesign.passes.lower_to_microcode.weight_plan import Group, Plan, Weight, job_beats
 from codesign.units.machine import LOADED
-from codesign_dialects.microcode import MEMORY, IssueOp, SyncOp, Term
+from codesign_dialects.microcode import MEMORY, FieldValue, IssueOp, SyncOp, Term
 
 UNROLLED = 4
 """Jobs that are written out; more are a loop."""
@@ -33,10 +33,15 @@ def load_all(allocator: Allocator, image: Term, role: str, destination: Term, nb
 
 
 def load(
-    role: str, memory: Term, address: Term, beats: int, wait: tuple[str, ...] = (), signal: tuple[str, ...] = ()
+    role: str, memory: Term, address: Term, beats: Index, wait: tuple[str, ...] = (), signal: tuple[str, ...] = ()
 ) -> None:
     """One load; both addresses count beats."""
-    command = {"memory": memory, "sram": LOADED.index(role), "address": address, "beats": beats}
+    command: dict[str, FieldValue] = {
+        "memory": memory,
+        "sram": LOADED.index(role),
+        "address": address,
+        "beats": beats,
+    }
     IssueOp("load", command, wait=wait, signal=signal)
 
 

@@ -7,7 +7,8 @@ from codesign.errors import CodesignError
 from codesign.numerics.activation_quantizer import quantize_rows
 from codesign.numerics.float32 import add, divide, maximum, multiply, row_maxima, row_sums
 from codesign.numerics.functions import exponential
-from codesign.passes.lower_to_microcode.attention import Attention, Cache, Kernel, block_keys
+from codesign.passes.lower_to_microcode.attention import Attention, Kernel, block_keys
+from codesign.passes.lower_to_microcode.cache import Cache
 from codesign.passes.lower_to_microcode.tables import Tokens
 from codesign_dialects.transformer import KVCacheType
 
