@@ -196,6 +196,11 @@ module memory_model #(
 
     assign axi_bresp_o[c*2+:2] = {answer_error, 1'b0};
 
+    // Address bits beyond the memory's end: an error, whatever beat is read or written.
+    logic unused_beats;
+
+    assign unused_beats = ^{beat, written_beat};
+
     always_ff @(posedge clk_i or negedge rst_ni) begin
       if (!rst_ni) begin
         length_error_q <= 1'b0;
@@ -208,7 +213,7 @@ module memory_model #(
       if (written && !written_error) begin
         for (int i = 0; i < ChannelBytes; i++) begin
           if (axi_wstrb_i[c*ChannelBytes+i]) begin
-            beats[IndexBits'(written_beat)][c*ChannelBits+i*8+:8] =
+            beats[IndexBits'(written_beat)][c*ChannelBits+i*8+:8] <=
                 axi_wdata_i[c*ChannelBits+i*8+:8];
           end
         end

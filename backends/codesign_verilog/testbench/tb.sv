@@ -5,14 +5,15 @@
 //
 // chip_pkg gives the chip's port widths, testbench_pkg the memory's size and speed. Files: memory.bin, the
 // off-chip memory beat by beat, each its most significant byte first; host.hex, the register writes before the start,
-// an address and a datum a line, 32 bits each; port_N.bin, what must cross port N of the chip's units (see port_monitor).
+// an address and a datum a line, 32 bits each; port_N.bin, what must cross port N of the chip's units, as
+// port_monitor says.
 //
 // Plusargs: +stall_seed=N (N > 0) makes every handshake of the memory port wait at random; +max_cycles=N;
 // +waves=FILE writes a trace.
 //
 // Prints "codesign.NAME NUMBER" lines, the last of them codesign.end: each token with the cycle that gave it, cycles,
-// the chip's counters by their register, writes and mismatches of each port. Cycles run from the clock edge that samples
-// start to the edge that samples done.
+// the chip's counters by their register, writes and mismatches of each port. Cycles run from the clock edge that
+// samples start to the edge that samples done.
 
 module tb;
 
@@ -100,7 +101,6 @@ module tb;
     .axi_bresp_i   (bresp)
   );
 
-
   memory_model #(
     .Beats      (testbench_pkg::MemoryBeats),
     .PortBytes  (chip_pkg::PortBytes),
@@ -155,7 +155,7 @@ module tb;
   assign both_read  = u_chip.store_read & {u_chip.value_scales_word_read, u_chip.key_scale_read, u_chip.kv_read};
 
   always @(negedge clk) begin
-    if (rst_n && (both_write != '0 || both_read != '0)) begin
+    if (both_write != '0 || both_read != '0) begin
       $display("codesign.collision %0d", cycles);
       $finish;
     end
