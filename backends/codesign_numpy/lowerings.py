@@ -6,12 +6,13 @@ from math import sqrt
 import numpy as np
 from xdsl.dialects import arith, func, scf
 from xdsl.dialects.builtin import IntegerAttr
-from xdsl.ir import Operation, SSAValue
+from xdsl.ir import Operation
 
 from codesign.errors import CodesignError
 from codesign.numerics.quantization import quantize
 from codesign_dialects.formats import encoding_of
 from codesign_dialects.transformer import (
+    ActivateOp,
     AddOp,
     AppendKVOp,
     AttentionBeginOp,
@@ -19,20 +20,30 @@ from codesign_dialects.transformer import (
     AttentionEndOp,
     AttentionOp,
     EmbeddingOp,
+    ExpertGatesOp,
     GateOp,
     GetOp,
     KeyBlocksOp,
     LastTokensOp,
+    LayerNormOp,
     LinearOp,
+    MoEOp,
+    PositionEmbeddingOp,
     QuantizeOp,
     RepeatOp,
     RMSNormOp,
     RotaryOp,
+    ScaleOp,
+    SoftcapOp,
 )
-from codesign_numpy.attention import attend, attend_block, attend_one
+from codesign_numpy.activations import lower_activate, lower_gate
+from codesign_numpy.attention import Scoring, attend, attend_block, attend_one, attend_variant
 from codesign_numpy.buffers import Floats, Integers, KVCache
+from codesign_numpy.embeddings import lower_position_embedding, lower_scale, lower_softcap
+from codesign_numpy.experts import lower_expert_gates, lower_moe
 from codesign_numpy.linear import folds_weight, lower_linear
-from codesign_numpy.plan import Lowering, Plan, lower_end, lower_get, lower_repeat, weight_of
+from codesign_numpy.norms import lower_head_norm, lower_layer_norm
+from codesign_numpy.plan import Lowering, Plan, lower_end, lower_get, lower_repeat, values_of, weight_of
 
 ONE = np.float32(1)
 CACHED_VALUES = 1 << 15
@@ -49,11 +60,6 @@ def _rows(array: Floats) -> Floats:
     return array.reshape(-1, array.shape[-1])
 
 
-def _values(value: SSAValue, plan: Plan) -> Floats:
-    weight = weight_of(value, plan)
-    return plan.parameters.float32(weight.name, weight.layer)
-
-
 def _embedding(op: EmbeddingOp, plan: Plan) -> None:
     table = plan.parameters.table(weight_of(op.table, plan).name)
     tokens, out = plan.inputs.tokens, plan.buffer(op.result)
@@ -61,6 +67,9 @@ def _embedding(op: EmbeddingOp, plan: Plan) -> None:
 
 
 def _rms_norm(op: RMSNormOp, plan: Plan) -> None:
+    if op.groups > 1:
+        lower_head_norm(op, plan)
+        return
     x, out = plan.array(op.input), plan.buffer(op.result)
     size, epsilon = x.shape[-1], op.epsilon.value.data
 
@@ -76,25 +85,25 @@ def _rms_norm(op: RMSNormOp, plan: Plan) -> None:
     single, single_out = x.reshape(-1), out.reshape(-1)
     plan.calls.append(call_on_one if single.size == size else call)
     if not folds_weight(op):
-        weight = _values(op.weight, plan)
+        weight = values_of(op.weight, plan) + np.float32(op.weight_offset)
         plan.calls.append(lambda: np.multiply(out, weight, out=out))
 
 
-def _rotation(plan: Plan, size: int, theta: float, pair: int) -> tuple[Floats, Floats]:
+def _rotation(plan: Plan, op: RotaryOp, pair: int) -> tuple[Floats, Floats]:
     """Cosines, and sines with the signs of the rotation, of this step's positions; one call a step fills them.
 
     Both broadcast with ``[batch, tokens, heads, …]``, a head's features split into pairs along the axis `pair`.
     """
-    key = (size, theta, pair)
+    key = (op.frequencies, op.magnitude, pair)
     if key not in plan.rotations:
-        shape = (plan.batch, plan.tokens, 1, size // 2)
+        frequencies, magnitude = np.array(op.frequencies), op.magnitude
+        shape = (plan.batch, plan.tokens, 1, len(frequencies))
         cosine, sine = np.empty(shape, np.float32), np.empty((2, *shape), np.float32)
-        frequencies = theta ** (-np.arange(0, size, 2) / size)
         offsets, past = np.arange(plan.tokens), plan.inputs.past
 
         def call() -> None:
             angles = (past[:, None] + offsets)[..., None, None] * frequencies
-            cosine[...], sine[1] = np.cos(angles), np.sin(angles)
+            cosine[...], sine[1] = magnitude * np.cos(angles), magnitude * np.sin(angles)
             np.negative(sine[1], out=sine[0])
 
         plan.calls.append(call)
@@ -105,12 +114,15 @@ def _rotation(plan: Plan, size: int, theta: float, pair: int) -> tuple[Floats, F
 def _rotary(op: RotaryOp, plan: Plan) -> None:
     x, out = plan.array(op.input), plan.buffer(op.result)
     heads = op.heads.value.data
-    size = x.shape[-1] // heads
-    halves = op.style.data == "half"
+    size, halves = op.turned, op.style.data == "half"
     split = (plan.batch, plan.tokens, heads, *((2, size // 2) if halves else (size // 2, 2)))
     pair = -2 if halves else -1
-    cosine, sine = _rotation(plan, size, op.theta.value.data, pair)
-    x, out = x.reshape(split), out.reshape(split)
+    cosine, sine = _rotation(plan, op, pair)
+    x, out = (array.reshape(plan.batch, plan.tokens, heads, -1) for array in (x, out))
+    if size < x.shape[-1]:
+        still, kept = x[..., size:], out[..., size:]
+        plan.calls.append(lambda: np.copyto(kept, still))
+    x, out = x[..., :size].reshape(split), out[..., :size].reshape(split)
     swapped, scratch = np.flip(x, pair), plan.scratch(op, split)
 
     def call() -> None:
@@ -123,7 +135,8 @@ def _rotary(op: RotaryOp, plan: Plan) -> None:
 
 def _gate(op: GateOp, plan: Plan) -> None:
     if op.activation.data != "silu":
-        raise CodesignError(f"{op.name}: the NumPy executor computes silu, not {op.activation.data}")
+        lower_gate(op, plan)
+        return
     gate, up, out = (_rows(array) for array in (plan.array(op.gate), plan.array(op.up), plan.buffer(op.result)))
     block = max(1, CACHED_VALUES // out.shape[1])
     blocks = [tuple(array[first : first + block] for array in (gate, up, out)) for first in range(0, len(out), block)]
@@ -191,6 +204,11 @@ def _attention(op: AttentionOp, plan: Plan) -> None:
     split = (plan.batch, plan.tokens, op.heads.value.data, cache.keys.shape[4])
     queries, out = plan.array(op.queries).reshape(split), plan.buffer(op.result).reshape(split)
     scale = np.float32(op.scale.value.data)
+    if op.window is not None or op.softcap is not None or op.sinks is not None:
+        sinks = None if op.sinks is None else values_of(op.sinks, plan)
+        scoring = Scoring.of(op)
+        plan.calls.append(lambda: attend_variant(queries, cache, layer, past, scoring, sinks, out))
+        return
     if plan.batch == plan.tokens == 1:
         # Most steps of a generation; what does not change from step to step is taken apart here.
         kv_heads, size = cache.keys.shape[2], cache.keys.shape[4]
@@ -219,10 +237,11 @@ def _key_blocks(op: KeyBlocksOp, plan: Plan) -> None:
 
 def _attention_begin(op: AttentionBeginOp, plan: Plan) -> None:
     maximum, denominator, accumulator = (plan.buffer(value) for value in op.results)
+    first = np.float32(-np.inf) if op.sinks is None else values_of(op.sinks, plan)
 
     def call() -> None:
-        maximum.fill(-np.inf)
-        denominator.fill(0)
+        maximum[...] = first
+        denominator.fill(op.sinks is not None)
         accumulator.fill(0)
 
     plan.calls.append(call)
@@ -231,7 +250,7 @@ def _attention_begin(op: AttentionBeginOp, plan: Plan) -> None:
 def _attention_block(op: AttentionBlockOp, plan: Plan) -> None:
     cache, layer, past = plan.value(op.cache, KVCache), plan.value(op.layer, int), plan.inputs.past
     split = (plan.batch, plan.tokens, op.heads.value.data, cache.keys.shape[4])
-    queries, scale, keys = plan.array(op.queries).reshape(split), np.float32(op.scale.value.data), op.keys.value.data
+    queries, scoring, keys = plan.array(op.queries).reshape(split), Scoring.of(op), op.keys.value.data
     index = plan.array(op.block)
     old = [plan.array(value) for value in (op.maximum, op.denominator, op.accumulator)]
     new = [plan.buffer(value) for value in op.results]
@@ -246,7 +265,7 @@ def _attention_block(op: AttentionBlockOp, plan: Plan) -> None:
             cache,
             layer,
             past,
-            scale,
+            scoring,
             range(first, first + keys),
             (maximum, denominator, accumulator),
         )
@@ -297,9 +316,16 @@ def _for(op: scf.ForOp, plan: Plan) -> None:
 LOWERINGS: Mapping[type[Operation], Lowering] = {
     arith.ConstantOp: _constant,
     EmbeddingOp: _embedding,
+    PositionEmbeddingOp: lower_position_embedding,
     RMSNormOp: _rms_norm,
+    LayerNormOp: lower_layer_norm,
     RotaryOp: _rotary,
     GateOp: _gate,
+    ActivateOp: lower_activate,
+    ExpertGatesOp: lower_expert_gates,
+    MoEOp: lower_moe,
+    ScaleOp: lower_scale,
+    SoftcapOp: lower_softcap,
     AddOp: _add,
     QuantizeOp: _quantize,
     LastTokensOp: _last_tokens,
