@@ -87,7 +87,7 @@ def _shapes(d: Decoder, names: Names) -> Iterator[tuple[str, tuple[int, ...]]]:
         e, width = d.experts, d.experts.shared
         layer |= {
             "router": (e.count, d.hidden),
-            "router_bias": (e.count,),
+            "selection_bias": (e.count,),
             "expert_gate": (e.count, e.feed_forward, d.hidden),
             "expert_up": (e.count, e.feed_forward, d.hidden),
             "expert_down": (e.count, d.hidden, e.feed_forward),
@@ -204,7 +204,7 @@ class _LayerBuilder:
     def _mixture(self, input: SSAValue, experts: Experts) -> SSAValue:
         gates = ExpertGatesOp(
             self._linear(input, "router"),
-            self._get("router_bias") if self.names.has("router_bias") else None,
+            self._get("selection_bias") if self.names.has("selection_bias") else None,
             top_k=experts.chosen,
             scoring=experts.scoring,
             normalize=experts.normalize,

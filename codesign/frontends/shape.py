@@ -18,6 +18,13 @@ LIMITS = {
 }
 """No model is near these: a number above them is a broken file."""
 
+
+def check_extent(name: str, value: int, where: str) -> None:
+    """Refuse an extent beyond its limit: before a list is made of so many, and of every decoder."""
+    if not 1 <= value <= LIMITS[name]:
+        raise CodesignError(f"{where}: {name} is {value}; expected 1 to {LIMITS[name]}")
+
+
 MOST_EXPERTS = 1 << 16
 
 
@@ -103,10 +110,8 @@ class Decoder:
         CodesignError
             Naming the field, its value and what it may be.
         """
-        for name, limit in LIMITS.items():
-            value = getattr(self, name)
-            if not 1 <= value <= limit:
-                raise CodesignError(f"{where}: {name} is {value}; expected 1 to {limit}")
+        for name in LIMITS:
+            check_extent(name, getattr(self, name), where)
         if self.heads % self.kv_heads:
             raise CodesignError(f"{where}: {self.heads} heads do not divide among {self.kv_heads} KV heads")
         if not 0 <= self.epsilon < 1 or not 1 <= self.theta <= 1e12:
@@ -198,7 +203,7 @@ class Names:
     feed_forward_inner_norm: str | Source | None = None
     feed_forward_post_norm: str | Source | None = None
     router: str | Source | None = None
-    router_bias: str | Source | None = None
+    selection_bias: str | Source | None = None
     expert_gate: str | Source | None = None
     expert_up: str | Source | None = None
     expert_down: str | Source | None = None

@@ -28,7 +28,7 @@ def _decoder(fields: Fields) -> Decoder:
         theta=10000.0,
         activation=fields.choose("activation_function", ACTIVATIONS, "gelu_new"),
         rotary_style="interleaved",
-        rotary_size=fields.integer("rotary_dim", 64),
+        rotary_size=fields.integer("rotary_dim"),
         tied=tied,
         layer_norm=True,
         biases=frozenset(("norm", "head", "attention_norm", "up", "down")),

@@ -2,7 +2,7 @@
 
 from codesign.frontends.family import ACTIVATIONS, DecoderFamily, Rope, rotary
 from codesign.frontends.fields import Fields
-from codesign.frontends.shape import Decoder, Names
+from codesign.frontends.shape import Decoder, Names, check_extent
 
 ATTENTION_BIASES = frozenset(("query", "key", "value", "output"))
 FEED_FORWARD_BIASES = frozenset(("gate", "up", "down"))
@@ -12,11 +12,13 @@ def llama_decoder(fields: Fields, *, epsilon: float = 1e-6, rope: Rope | None = 
     """The decoder of a configuration with the fields that Llama's has; defaults are the family's."""
     heads = fields.integer("num_attention_heads")
     hidden = fields.integer("hidden_size")
+    layers = fields.integer("num_hidden_layers")
+    check_extent("layers", layers, fields.where)
     theta, scaling = rope or rotary(fields)
     return Decoder(
         vocabulary=fields.integer("vocab_size"),
         hidden=hidden,
-        layers=fields.integer("num_hidden_layers"),
+        layers=layers,
         heads=heads,
         kv_heads=fields.integer("num_key_value_heads", heads),
         head_size=fields.integer("head_dim", hidden // max(heads, 1)),
