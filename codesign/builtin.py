@@ -64,8 +64,10 @@ def register_passes() -> "Mapping[str, Callable[[], type[ModulePass]]]":
 
 @hookimpl
 def register_models() -> Mapping[str, Path]:
-    """The embedded model."""
-    return {"embedded": Path(__file__).parent / "models" / "embedded"}
+    """The embedded model, and the library's configurations without weights."""
+    models = Path(__file__).parent / "models"
+    library = {path.stem: path for path in sorted((models / "library").glob("*.json"))}
+    return {"embedded": models / "embedded", **library}
 
 
 @hookimpl

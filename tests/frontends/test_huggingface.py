@@ -175,7 +175,7 @@ def test_defaults(folder, fields, same_as) -> None:
         (
             {"hidden_act": "sinh"},
             "hidden_act 'sinh' is not supported; "
-            "supported: gelu, gelu_new, gelu_pytorch_tanh, relu, relu2, silu, swish",
+            "supported: gelu, gelu_fast, gelu_new, gelu_pytorch_tanh, relu, relu2, silu, swish",
         ),
         ({"mlp_bias": True}, "no tensor 'model.layers.0.mlp.gate_proj.bias', which the configuration asks for"),
         ({"attention_bias": 1}, "'attention_bias' must be true or false, got 1"),
