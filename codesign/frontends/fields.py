@@ -11,15 +11,16 @@ _Value = TypeVar("_Value")
 
 BESIDES_THE_MODEL = frozenset(
     (
-        # What the file is.
-        "architectures", "auto_map", "dtype", "id2label", "label2id", "model_type", "problem_type",
-        "torch_dtype", "transformers_version",
+        # What the file is, and who wrote it.
+        "architectures", "auto_map", "dtype", "id2label", "is_llama_config", "label2id", "model_type", "problem_type",
+        "tokenizer_class", "torch_dtype", "transformers.js_config", "transformers_version", "unsloth_fixed",
         # Tokens and what `transformers` returns.
-        "bos_token_id", "eos_token_id", "pad_token_id", "chunk_size_feed_forward", "is_decoder",
+        "bos_token_id", "eos_token_id", "pad_token_id", "sep_token_id", "chunk_size_feed_forward", "is_decoder",
         "output_attentions", "output_hidden_states", "output_router_logits", "return_dict", "use_cache",
         # Training.
-        "attention_dropout", "attn_pdrop", "classifier_dropout", "embd_pdrop", "embedding_dropout", "hidden_dropout",
-        "initializer_range", "resid_pdrop", "residual_dropout", "router_aux_loss_coef", "router_jitter_noise",
+        "attention_dropout", "attention_probs_dropout_prob", "attn_pdrop", "classifier_dropout", "embd_pdrop",
+        "embedding_dropout", "gradient_checkpointing", "hidden_dropout", "hidden_dropout_prob", "initializer_range",
+        "resid_pdrop", "residual_dropout", "router_aux_loss_coef", "router_jitter_noise",
         # How another program runs it: same values.
         "cache_implementation", "pretraining_tp",
         # Heads for other tasks.

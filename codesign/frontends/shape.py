@@ -135,10 +135,17 @@ class Decoder:
                 f"{where}: rotary positions turn an even number of a head's {self.head_size} features, "
                 f"got {self.rotary_size}"
             )
+        for kind in self.pattern:
+            if kind.theta is not None and not 1 <= kind.theta <= 1e12:
+                raise CodesignError(f"{where}: a layer's own rotary theta is in [1, 1e12], got {kind.theta}")
+        if self.rotary_scaling is not None and self.theta == 1:
+            raise CodesignError(f"{where}: a rotary theta of 1 cannot be scaled")
         if self.rotary_scaling is not None and (problem := self.rotary_scaling.problem):
             raise CodesignError(f"{where}: rotary scaling: {problem}")
 
     def _check_experts(self, where: str, experts: Experts) -> None:
+        if experts.limit is not None and not experts.limit > 0:
+            raise CodesignError(f"{where}: the limit of an expert's activations is positive, got {experts.limit}")
         if not 1 <= experts.chosen <= experts.count <= MOST_EXPERTS:
             raise CodesignError(
                 f"{where}: expected 1 to {MOST_EXPERTS} experts of which 1 to all are chosen, "

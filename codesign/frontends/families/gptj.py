@@ -10,7 +10,7 @@ def _decoder(fields: Fields) -> Decoder:
     fields.expect("scale_attn_weights", True)
     # What old configurations say besides: rotary positions are the only kind, and the context is `n_positions`.
     fields.expect("rotary", True)
-    fields.skip("n_ctx", "gradient_checkpointing", "tokenizer_class")
+    fields.skip("n_ctx")
     hidden, heads = fields.integer("n_embd"), fields.integer("n_head")
     if heads < 1 or hidden % heads:
         raise CodesignError(f"{fields.where}: n_embd {hidden} does not divide into n_head {heads}")

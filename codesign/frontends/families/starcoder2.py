@@ -13,6 +13,9 @@ _MATRICES = frozenset(("query", "key", "value", "output", "up", "down"))
 
 
 def _decoder(fields: Fields) -> Decoder:
+    # What the published configurations say besides.
+    fields.expect("mlp_type", "default")
+    fields.expect("norm_type", "layer_norm")
     return replace(
         llama_decoder(fields, tied=True),
         activation=fields.choose("hidden_act", ACTIVATIONS, "gelu_pytorch_tanh"),

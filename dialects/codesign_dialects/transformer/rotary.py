@@ -130,6 +130,9 @@ class RotaryOp(IRDLOperation):
         head = features(self.input) // heads
         if self.turned % 2 or not 2 <= self.turned <= head:
             raise VerifyException(f"{self.name}: size is even and 2 to {head}, that of a head; got {self.turned}")
+        theta = self.theta.value.data
+        if not 1 <= theta < 1e300 or (self.scaling is not None and theta == 1):
+            raise VerifyException(f"{self.name}: theta is at least 1, and more where it is scaled; got {theta}")
         if self.style.data not in ROTARY_STYLES:
             raise VerifyException(f"{self.name}: style is one of {', '.join(ROTARY_STYLES)}, got '{self.style.data}'")
         if self.scaling is not None and (problem := self.scaling.data.problem):

@@ -88,7 +88,7 @@ class YarnScaling:
     @property
     def problem(self) -> str | None:
         """What is wrong with the numbers, if anything is."""
-        if not 0 < self.slow < self.fast or not 1 <= self.original < 1e12:
+        if not 0 < self.slow < self.fast < 1e12 or not 1 <= self.original < 1e12:
             return f"expected 0 < slow < fast and an original context, got {self.slow}, {self.fast}, {self.original}"
         if self.truncate not in (0, 1) or not 0 < self.scale < 1e6:
             return f"expected a truncate of 0 or 1 and a positive scale, got {self.truncate} and {self.scale}"

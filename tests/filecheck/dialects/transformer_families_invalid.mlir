@@ -252,3 +252,10 @@ transformer.parameter @w : tensor<4xf32> from "w" view <axis = 0, groups = 0, fi
 %d = "test.op"() : () -> tensor<3x8x16xf32>
 %y = transformer.moe "silu" %x, %g, %u, %u, %d {limit = 0.0 : f64} : (tensor<?x?x8xf32>, tensor<?x?x3xf32>, tensor<3x16x8xf32>, tensor<3x16x8xf32>, tensor<3x8x16xf32>) -> tensor<?x?x8xf32>
 // CHECK: {{^}}transformer.moe: the limit is positive, got 0.0
+
+// -----
+
+%x = "test.op"() : () -> tensor<?x?x8xf32>
+%p = "test.op"() : () -> tensor<?xi32>
+%y = transformer.rotary %x, %p {heads = 2 : i64, theta = 0.5 : f64, style = "half"} : (tensor<?x?x8xf32>, tensor<?xi32>) -> tensor<?x?x8xf32>
+// CHECK: {{^}}transformer.rotary: theta is at least 1, and more where it is scaled; got 0.5

@@ -232,6 +232,17 @@ def test_a_padded_batch(pair, session) -> None:
     assert greedy(session(len(PROMPTS)), PROMPTS) == generate(model, PROMPTS)
 
 
+def test_a_file_of_the_model_without_its_head(tmp_path) -> None:
+    """GPT-2 was published so: names without their prefix."""
+    model = make(*CASES["gpt2"], tmp_path / "whole")
+    model.base_model.save_pretrained(tmp_path / "body")
+    whole, body = (
+        plugins().backend(Executor).session(api.load_model(tmp_path / name)).step([PROMPTS[0]]).copy()
+        for name in ("whole", "body")
+    )
+    np.testing.assert_array_equal(body, whole)
+
+
 def test_attention_by_blocks_is_the_same(pair) -> None:
     """Windows, softcaps and sinks go through `block-attention`."""
     program = pair[1]

@@ -168,6 +168,19 @@ def test_a_field_that_nobody_knows_is_refused(tmp_path, model_type) -> None:
         ("gpt_neox", {"rotary_pct": 1.5}, "partial_rotary_factor is in (0, 1], got 1.5"),
         ("gpt_oss", {"swiglu_alpha": 2.0}, "swiglu_alpha 2.0 is not supported; supported: 1.702"),
         ("gpt_oss", {"quantization_config": {"quant_method": "mxfp4"}}, 'the field "quantization_config" is not known'),
+        ("gpt_oss", {"swiglu_limit": 0.0}, "the limit of an expert's activations is positive, got 0.0"),
+        ("gemma3_text", {"rope_local_base_freq": 0.0}, "a layer's own rotary theta is in [1, 1e12], got 0.0"),
+        (
+            "llama",
+            {"rope_theta": 1, "rope_scaling": {"rope_type": "yarn", "factor": 2.0}},
+            "a rotary theta of 1 cannot be scaled",
+        ),
+        (
+            "llama",
+            {"rope_scaling": {"rope_type": "yarn", "factor": 2.0, "beta_fast": float("inf")}},
+            "rotary scaling: expected 0 < slow < fast",
+        ),
+        ("starcoder2", {"mlp_type": "gated"}, 'mlp_type "gated" is not supported; supported: "default"'),
         ("gptj", {"rotary_dim": 5}, "rotary positions turn an even number of a head's 8 features, got 5"),
         ("gptj", {"rotary_dim": 10}, "rotary positions turn an even number of a head's 8 features, got 10"),
         ("mistral", {"sliding_window": 0}, "a sliding window holds 1 to 268435456 keys, got 0"),
@@ -203,6 +216,23 @@ def test_layers_slide_where_the_configuration_says(tmp_path) -> None:
     assert windows == [16, None]
     thetas = [op.theta.value.data for op in program.module.walk() if isinstance(op, RotaryOp)]
     assert thetas == [1e4, 1e4, 1e6, 1e6]
+
+
+PUBLISHED = {
+    "llama": {"is_llama_config": True, "rope_interleaved": False, "transformers.js_config": {"dtype": "q4"}},
+    "gpt2": {"n_ctx": 1024, "task_specific_params": {"text-generation": {"max_length": 50}}, "summary_type": "cls"},
+    "gpt_neox": {"attention_probs_dropout_prob": 0, "hidden_dropout_prob": 0, "rotary_pct": 0.25},
+    "gpt_oss": {"experts_per_token": 4, "initial_context_length": 4096, "swiglu_limit": 7.0},
+    "gptj": {"rotary": True, "gradient_checkpointing": False, "tokenizer_class": "GPT2Tokenizer"},
+    "falcon": {"apply_residual_connection_post_layernorm": False, "hidden_dropout": 0.0},
+    "gemma2": {"cache_implementation": "hybrid", "hidden_act": "gelu_pytorch_tanh"},
+    "starcoder2": {"mlp_type": "default", "norm_type": "layer_norm"},
+}
+
+
+@pytest.mark.parametrize("model_type", PUBLISHED)
+def test_fields_that_published_configurations_say_besides(tmp_path, model_type) -> None:
+    load(tmp_path, model_type, **PUBLISHED[model_type])
 
 
 def test_norm_weights_around_zero_are_so_in_every_norm(tmp_path) -> None:
