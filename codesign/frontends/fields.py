@@ -14,8 +14,8 @@ BESIDES_THE_MODEL = frozenset(
         # What the file is, and who wrote it.
         "architectures", "auto_map", "dtype", "id2label", "is_llama_config", "label2id", "model_type", "problem_type",
         "tokenizer_class", "torch_dtype", "transformers.js_config", "transformers_version", "unsloth_fixed",
-        # Tokens and what `transformers` returns.
-        "bos_token_id", "eos_token_id", "pad_token_id", "sep_token_id", "chunk_size_feed_forward", "is_decoder",
+        # How tokens are chosen, and what `transformers` returns.
+        "do_sample", "max_length", "temperature", "top_p", "chunk_size_feed_forward", "is_decoder",
         "output_attentions", "output_hidden_states", "output_router_logits", "return_dict", "use_cache",
         # Training.
         "attention_dropout", "attention_probs_dropout_prob", "attn_pdrop", "classifier_dropout", "embd_pdrop",
@@ -28,7 +28,8 @@ BESIDES_THE_MODEL = frozenset(
         "task_specific_params",
     )
 )  # fmt: skip
-"""Fields that change nothing of what a decoder computes. Those that begin with an underscore do not either."""
+"""Fields that change nothing of what a decoder computes. Neither do those that begin with an underscore, or name one of
+the tokenizer's own tokens (``pad_token_id``)."""
 
 
 class Fields:
@@ -125,7 +126,7 @@ class Fields:
             Naming the field.
         """
         for name, value in self.config.items():
-            if name in self._read or name in BESIDES_THE_MODEL or name.startswith("_"):
+            if name in self._read or name in BESIDES_THE_MODEL or name.startswith("_") or name.endswith("_token_id"):
                 continue
             if value is not None and value is not False:
                 raise CodesignError(

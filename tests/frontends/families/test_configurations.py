@@ -219,7 +219,13 @@ def test_layers_slide_where_the_configuration_says(tmp_path) -> None:
 
 
 PUBLISHED = {
-    "llama": {"is_llama_config": True, "rope_interleaved": False, "transformers.js_config": {"dtype": "q4"}},
+    "llama": {
+        "unk_token_id": 0,
+        "pad_token_id": 2,
+        "is_llama_config": True,
+        "rope_interleaved": False,
+        "transformers.js_config": {"dtype": "q4"},
+    },
     "gpt2": {"n_ctx": 1024, "task_specific_params": {"text-generation": {"max_length": 50}}, "summary_type": "cls"},
     "gpt_neox": {"attention_probs_dropout_prob": 0, "hidden_dropout_prob": 0, "rotary_pct": 0.25},
     "gpt_oss": {"experts_per_token": 4, "initial_context_length": 4096, "swiglu_limit": 7.0},
