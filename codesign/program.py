@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from math import prod
 from pathlib import Path
 
 from xdsl.dialects.builtin import IntegerAttr, ModuleOp, StringAttr, i64
@@ -65,6 +66,11 @@ class Program:
     def parameters(self) -> dict[str, ParameterOp]:
         """The parameters by symbol name."""
         return {op.sym_name.data: op for op in self.module.ops if isinstance(op, ParameterOp)}
+
+    @property
+    def parameter_count(self) -> int:
+        """How many numbers the parameters are, those that several operations share counted once."""
+        return sum(prod(parameter.type.get_shape()) for parameter in self.parameters.values())
 
     def with_module(self, module: ModuleOp) -> "Program":
         """The same weights under another module."""

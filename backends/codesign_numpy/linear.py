@@ -47,6 +47,8 @@ def _siblings(op: LinearOp) -> list[LinearOp]:
 
 def folds_weight(norm: RMSNormOp) -> bool:
     """Whether the weight of `norm` goes into those of the operations that read it: linear, of a layer, in float32."""
+    if norm.groups > 1:
+        return False
     readers = [use.operation for use in norm.result.uses]
     return bool(readers) and all(
         isinstance(op, LinearOp) and not op.integer and op.bias is None and _is_of_layer(op.weight) for op in readers
@@ -66,7 +68,7 @@ def _stacked(ops: list[LinearOp], plan: Plan) -> Floats:
         norm = ops[0].input.owner
         if isinstance(norm, RMSNormOp) and folds_weight(norm):
             scale = weight_of(norm.weight, plan)
-            stacked *= plan.parameters.float32(scale.name, scale.layer)
+            stacked *= plan.parameters.float32(scale.name, scale.layer) + np.float32(norm.weight_offset)
         plan.weights[key] = stacked
     return cast(Floats, plan.weights[key])
 

@@ -40,7 +40,9 @@ class Parameters:
     def quantized(self, name: str, layer: int | None) -> Quantized:
         """A parameter that stores integers, as integers and scales."""
         parameter = self._parameters[name]
-        stored = self._stored(parameter, layer)
+        stored, *others = self._stored(parameter, layer)
+        if others:
+            raise CodesignError(f"@{name}: integer arithmetic on experts is not supported")
         if parameter.derivation is None:
             raise CodesignError(
                 f"@{name}: integer arithmetic on {stored.format} weights is not supported; quantize first"
@@ -62,13 +64,14 @@ class Parameters:
     def is_mapped(self, name: str) -> bool:
         """Whether the values of a parameter that is not of a layer stand in its file as they are."""
         parameter = self._parameters[name]
-        return not _is_quantized(parameter) and self._stored(parameter, None).format == "float32"
+        stored = self._stored(parameter, None)
+        return not _is_quantized(parameter) and len(stored) == 1 and stored[0].format == "float32"
 
     def table(self, name: str) -> Floats:
         """A table of which few rows are read: a view of the file where that stores float32."""
         if not self.is_mapped(name):
             return self.float32(name, None)
-        return self._stored(self._parameters[name], None).float32()
+        return self._stored(self._parameters[name], None)[0].float32()
 
     def read_into(self, name: str, layer: int | None, out: Floats) -> None:
         """Write the values of a parameter into `out`."""
@@ -77,17 +80,26 @@ class Parameters:
             out[...] = self.quantized(name, layer).dequantize()
             return
         stored = self._stored(parameter, layer)
-        values = stored.float32()
-        rows = max(1, COPIED_VALUES * len(values) // values.size)
-        for first in range(0, len(values), rows):
-            out[first : first + rows] = values[first : first + rows]
-            stored.release()
+        for tensor, part in zip(stored, out if len(stored) > 1 else (out,), strict=True):
+            _copy(tensor, part)
 
-    def _stored(self, parameter: ParameterOp, layer: int | None) -> StoredTensor:
-        source = parameter.sources[layer or 0]
-        if source not in self._tensors:
-            raise CodesignError(f"@{parameter.sym_name.data}: the weights hold no tensor '{source}'")
-        return self._tensors[source]
+    def _stored(self, parameter: ParameterOp, layer: int | None) -> list[StoredTensor]:
+        """The tensors that a parameter is of: one, or one for each expert."""
+        stored: list[StoredTensor] = []
+        for source in parameter.sources_of(layer):
+            if source not in self._tensors:
+                raise CodesignError(f"@{parameter.sym_name.data}: the weights hold no tensor '{source}'")
+            tensor = self._tensors[source]
+            stored.append(tensor if parameter.view is None else tensor.part(parameter.view.data))
+        return stored
+
+
+def _copy(stored: StoredTensor, out: Floats) -> None:
+    values = stored.float32()
+    rows = max(1, COPIED_VALUES * len(values) // values.size)
+    for first in range(0, len(values), rows):
+        out[first : first + rows] = values[first : first + rows]
+        stored.release()
 
 
 def _is_quantized(parameter: ParameterOp) -> bool:

@@ -160,6 +160,12 @@ def weight_of(value: SSAValue, plan: Plan) -> Weight:
     return Weight(get.parameter.string_value(), layer)
 
 
+def values_of(value: SSAValue, plan: Plan) -> Floats:
+    """The values of the parameter that `value` reads."""
+    weight = weight_of(value, plan)
+    return plan.parameters.float32(weight.name, weight.layer)
+
+
 def lower_get(op: GetOp, plan: Plan) -> None:
     """Nothing to do: a weight is read where it is used."""
 
