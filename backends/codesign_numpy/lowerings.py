@@ -9,7 +9,7 @@ from xdsl.dialects.builtin import IntegerAttr
 from xdsl.ir import Operation, SSAValue
 
 from codesign.errors import CodesignError
-from codesign.numerics.quantization import quantize
+from codesign.numerics.activation_quantizer import quantize_rows
 from codesign_dialects.formats import encoding_of
 from codesign_dialects.transformer import (
     AddOp,
@@ -148,11 +148,12 @@ def _quantize(op: QuantizeOp, plan: Plan) -> None:
     x, encoding = plan.array(op.input), encoding_of(op.result.type)
     if encoding.block is not None:
         raise CodesignError(f"{op.name}: the NumPy executor scales activations per channel, not as <{encoding}>")
+    bits = encoding.element.bits
     integers = Integers(plan.buffer(op.result), np.empty((*x.shape[:-1], 1), np.float32))
     plan.values[op.result] = integers
 
     def call() -> None:
-        quantized = quantize(x, encoding)
+        quantized = quantize_rows(x, bits)
         integers.values[...] = quantized.integers
         integers.scales[...] = quantized.scales
 

@@ -81,6 +81,15 @@ def test_the_inputs_of_the_first_products_are_the_quantized_embedding(make_llama
     np.testing.assert_array_equal(query.input[0], query.input[2])
 
 
+def test_a_fault_in_an_activation_stays_visible(make_llama) -> None:
+    """As on the chip: a token whose values are not numbers gets logits that are not, and no other does."""
+    llama = make_llama(layers=1)
+    llama.tensors["model.embed_tokens.weight"][5, 3] = np.nan
+    program = transformed(llama.program(), "quantize{weights=int8 activations=int8 skip=embedding}")
+    logits = NumpySession(program, batch=2).step([[5], [4]])
+    assert np.isnan(logits[0]).all() and np.isnan(logits[1]).sum() == 1, "the head holds the faulty row too"
+
+
 @pytest.mark.parametrize("pipeline", ["quantize{weights=int4}", "quantize{weights=int4 group=8}"])
 def test_weights_alone_are_computed_as_the_values_they_store(make_llama, reference, pipeline) -> None:
     """Float products with weights rounded to their stored values: a plain decoder of those values agrees."""

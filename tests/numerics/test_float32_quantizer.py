@@ -12,7 +12,6 @@ from codesign.numerics.quantization import quantize
 from codesign_dialects.encoding import Encoding, number_format, plain
 from tests.numerics import float_oracle as oracle
 
-LIMIT = 0x42FE0000  # 127
 ONE = 0x3F800000
 
 
@@ -25,21 +24,21 @@ LIKE_ACTIVATIONS = st.floats(-1000, 1000, width=32)
 TINY = st.floats(-(2.0**-120), 2.0**-120, width=32)
 
 
-def exact_row(words: list[int]) -> tuple[int, list[int]]:
+def exact_row(words: list[int], bits: int) -> tuple[int, list[int]]:
     """The scale and the integers of a row, each operation by integers."""
-    largest = 0
+    largest, limit = 0, oracle.from_integer(2 ** (bits - 1) - 1)
     for word in words:
         largest = oracle.maximum(largest, word & ~oracle.SIGN)
-    inverse = oracle.divide(LIMIT, largest)
+    inverse = oracle.divide(limit, largest)
     if inverse == oracle.INFINITY:
         return ONE, [0] * len(words)
-    integers = [oracle.to_integer(oracle.multiply(word, inverse), 8) for word in words]
-    return oracle.divide(largest, LIMIT), integers
+    integers = [oracle.to_integer(oracle.multiply(word, inverse), bits) for word in words]
+    return oracle.divide(largest, limit), integers
 
 
-@given(st.one_of(floats(ANY), floats(LIKE_ACTIVATIONS), floats(TINY)))
-def test_every_operation_is_the_stated_one(values: Floats):
-    result = quantize_rows(values)
+@given(st.one_of(floats(ANY), floats(LIKE_ACTIVATIONS), floats(TINY)), st.integers(2, 8))
+def test_every_operation_is_the_stated_one(values: Floats, bits: int):
+    result = quantize_rows(values, bits)
     assert result.integers.dtype == np.int8
     assert result.scales.dtype == np.float32
     assert result.integers.shape == values.shape
@@ -50,7 +49,7 @@ def test_every_operation_is_the_stated_one(values: Floats):
         result.integers.reshape(-1, values.shape[-1]).tolist(),
         strict=True,
     )
-    assert list(got) == [exact_row(row) for row in rows]
+    assert list(got) == [exact_row(row, bits) for row in rows]
 
 
 @given(floats(st.floats(width=32, allow_nan=False, allow_infinity=False)))
