@@ -7,7 +7,7 @@ from xdsl.ir import SSAValue
 
 from codesign.errors import CodesignError
 from codesign.numerics.integer_matmul import exact_chunk, integer_matmul, scale_sums
-from codesign.numerics.quantization import largest_integer
+from codesign.numerics.quantization import largest_magnitude
 from codesign.plugins.backend import LinearTrace
 from codesign_dialects.formats import encoding_of
 from codesign_dialects.transformer import GetOp, LinearOp, RMSNormOp
@@ -97,12 +97,27 @@ def _lower_fused(ops: list[LinearOp], plan: Plan) -> None:
         plan.calls.append(lambda: np.dot(row, weight, out=result))
     else:
         plan.calls.append(lambda: np.matmul(x, weight, out=out))
+    if plan.observe is not None:
+        _observe(ops, x, plan)
     start = 0
     for op in ops:
         stop = start + shape_of(op.weight)[0]
         plan.values[op.result] = out[:, start:stop].reshape(plan.batch, -1, stop - start)
         start = stop
     _add_bias(ops[0], out, plan)
+
+
+def _observe(ops: list[LinearOp], x: Floats, plan: Plan) -> None:
+    """Show the plan's observer the input ``[tokens, in]`` of `ops`, as it is before a norm's weight is folded away."""
+    weights = [weight_of(op.weight, plan) for op in ops]
+    names, layer, observe = tuple(weight.name for weight in weights), weights[0].layer, plan.observe
+    norm = ops[0].input.owner
+    scale = None
+    if isinstance(norm, RMSNormOp) and folds_weight(norm):
+        folded = weight_of(norm.weight, plan)
+        scale = plan.parameters.float32(folded.name, folded.layer)
+    assert observe is not None
+    plan.calls.append(lambda: observe(names, layer, x if scale is None else x * scale))
 
 
 def _add_bias(op: LinearOp, out: Floats, plan: Plan) -> None:
@@ -116,7 +131,7 @@ def _add_bias(op: LinearOp, out: Floats, plan: Plan) -> None:
 def _lower_integer(op: LinearOp, plan: Plan) -> None:
     weight = weight_of(op.weight, plan)
     integers = plan.value(op.input, Integers)
-    limits = (largest_integer(encoding_of(operand.type)) for operand in (op.input, op.weight))
+    limits = (largest_magnitude(encoding_of(operand.type)) for operand in (op.input, op.weight))
     chunk = exact_chunk(*limits)
     prepared, scale = _prepared(weight, plan)
     out = plan.buffer(op.result)

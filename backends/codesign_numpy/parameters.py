@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codesign.errors import CodesignError
-from codesign.numerics.quantization import Quantized, quantize
+from codesign.numerics.block_formats import rounded, unpack
+from codesign.numerics.quantization import Quantized
 from codesign.program import Program
 from codesign.weights import StoredTensor
 from codesign_dialects.encoding import FLOAT32, Encoding
@@ -40,14 +41,15 @@ class Parameters:
     def quantized(self, name: str, layer: int | None) -> Quantized:
         """A parameter that stores integers, as integers and scales."""
         parameter = self._parameters[name]
-        stored = self._stored(parameter, layer)
-        if parameter.derivation is None:
-            raise CodesignError(
-                f"@{name}: integer arithmetic on {stored.format} weights is not supported; quantize first"
-            )
-        integers = quantize(stored.float32(), encoding_of(parameter.type))
+        stored, encoding = self._stored(parameter, layer), str(encoding_of(parameter.type))
+        if _is_quantized(parameter):
+            encoded = rounded(encoding, stored.float32())
+        elif stored.format == encoding:
+            encoded = unpack(encoding, stored.payload, stored.shape)
+        else:
+            raise CodesignError(f"@{name}: is said to store <{encoding}>; the weights hold {stored.format}")
         stored.release()
-        return integers
+        return Quantized.of(encoded)
 
     def float32(self, name: str, layer: int | None) -> Floats:
         """The values of a parameter, in one array that all its uses share."""
@@ -73,10 +75,11 @@ class Parameters:
     def read_into(self, name: str, layer: int | None, out: Floats) -> None:
         """Write the values of a parameter into `out`."""
         parameter = self._parameters[name]
-        if _is_quantized(parameter):
-            out[...] = self.quantized(name, layer).dequantize()
-            return
         stored = self._stored(parameter, layer)
+        if _is_quantized(parameter):
+            out[...] = rounded(str(encoding_of(parameter.type)), stored.float32()).values()
+            stored.release()
+            return
         values = stored.float32()
         rows = max(1, COPIED_VALUES * len(values) // values.size)
         for first in range(0, len(values), rows):
@@ -91,4 +94,5 @@ class Parameters:
 
 
 def _is_quantized(parameter: ParameterOp) -> bool:
+    """Whether the values are still to be rounded from what the weights hold."""
     return parameter.derivation is not None and encoding_of(parameter.type) != Encoding(FLOAT32)

@@ -21,9 +21,9 @@ def quantize_rows(values: Floats, bits: int = 8) -> Quantized:
     limit = np.float32(2 ** (bits - 1) - 1)
     magnitudes = np.abs(values)
     largest = np.maximum.reduce(magnitudes, axis=-1, keepdims=True)
-    inverse = limit / largest
+    inverse = np.divide(limit, largest, dtype=np.float32)
     tiny = np.isinf(inverse)
-    scales = np.where(tiny, ONE, canonical(largest / limit))
+    scales = np.where(tiny, ONE, canonical(np.divide(largest, limit, dtype=np.float32)))
     inverse[tiny] = 0
     # No finite value saturates; what is not finite meets an inverse of 0 or NaN, and NaN becomes 0.
     scaled = np.rint(np.multiply(values, inverse, out=magnitudes), out=magnitudes)

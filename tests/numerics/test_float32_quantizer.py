@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from codesign.numerics.activation_quantizer import quantize_rows
+from codesign.numerics.encoded import quantize
 from codesign.numerics.float32 import Floats
-from codesign.numerics.quantization import quantize
+from codesign.numerics.quantization import Quantized
 from codesign_dialects.encoding import Encoding, number_format, plain
 from tests.numerics import float_oracle as oracle
 
@@ -80,7 +81,8 @@ def test_rows_too_small_to_invert_are_zero(largest: float):
 
 def test_division_and_product_by_the_inverse_agree_but_for_near_ties():
     values = np.random.default_rng(0).normal(size=(2_000, 576)).astype(np.float32)
-    product, division = quantize_rows(values), quantize(values, Encoding(number_format("int8"), plain("float32")))
+    product = quantize_rows(values)
+    division = Quantized.of(quantize(values, Encoding(number_format("int8"), plain("float32"))))
     np.testing.assert_array_equal(product.scales, division.scales)
     difference = product.integers.astype(np.int32) - division.integers
     assert 0 < np.count_nonzero(difference) < 1e-5 * values.size
