@@ -4,18 +4,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from xdsl.dialects.builtin import IntegerAttr, ModuleOp, StringAttr, i64
+from xdsl.dialects.builtin import DYNAMIC_INDEX, IntegerAttr, ModuleOp, StringAttr, i64
 from xdsl.dialects.func import FuncOp
 
 from codesign.errors import CodesignError
 from codesign.weights import StoredTensor
-from codesign_dialects.transformer import STEP, ParameterOp
+from codesign_dialects.transformer import STEP, KVCacheType, ParameterOp
 
 IR_VERSION = 1
 """Written on every module as ``codesign.version``; another version is refused."""
 
-VERSION, NAME, SOURCE, TARGET, STOP = (
-    f"codesign.{key}" for key in ("version", "name", "source", "target", "stop_tokens")
+VERSION, NAME, SOURCE, WEIGHTS, TARGET, STOP = (
+    f"codesign.{key}" for key in ("version", "name", "source", "weights", "target", "stop_tokens")
 )
 
 
@@ -42,6 +42,11 @@ class Program:
         return None if source is None else Path(source)
 
     @property
+    def replaced(self) -> str | None:
+        """The file, beside the saved IR, of the tensors that stand for those of `source`."""
+        return _text(self.module, WEIGHTS)
+
+    @property
     def stop_tokens(self) -> tuple[int, ...]:
         """Token ids that end a generation."""
         text = _text(self.module, STOP)
@@ -60,6 +65,14 @@ class Program:
         if len(steps) != 1:
             raise CodesignError(f"a program has one function marked `{STEP}`; this module has {len(steps)}")
         return steps[0]
+
+    @property
+    def context(self) -> int | None:
+        """Tokens that the model's context holds; None where it states none."""
+        cache = self.step.body.block.args[-1].type
+        if not isinstance(cache, KVCacheType) or cache.context.data == DYNAMIC_INDEX:
+            return None
+        return cache.context.data
 
     @property
     def parameters(self) -> dict[str, ParameterOp]:

@@ -12,7 +12,6 @@ from codesign.errors import CodesignError
 from codesign.plugins import API_VERSION
 from codesign.plugins.backend import Capabilities, LinearTrace, Observe, Support, Tokens
 from codesign.program import Program
-from codesign_dialects.encoding import FLOAT32, Encoding
 from codesign_dialects.transformer import KVCacheType, RepeatOp
 from codesign_dialects.transformer.shapes import features
 from codesign_numpy.buffers import Floats, KVCache
@@ -41,8 +40,6 @@ class NumpySession:
         self._step = program.step
         type = self._step.body.block.args[-1].type
         assert isinstance(type, KVCacheType)
-        if type.encoding.data != Encoding(FLOAT32):
-            raise CodesignError(f"the KV cache stores <{type.encoding.data}>; the NumPy executor's stores float32")
         self._parameters = Parameters(program)
         self._weights: dict[object, object] = {}
         self._plans: dict[tuple[int, int], tuple[Plan, Inputs, Floats]] = {}

@@ -1,6 +1,6 @@
 """How each operation outside attention and linear algebra becomes NumPy calls."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import sqrt
 
 import numpy as np
@@ -10,6 +10,9 @@ from xdsl.ir import Operation, SSAValue
 
 from codesign.errors import CodesignError
 from codesign.numerics.activation_quantizer import quantize_rows
+from codesign.numerics.encoded import quantize as quantize_values
+from codesign.numerics.quantization import check_integer
+from codesign_dialects.encoding import FLOAT32, Encoding
 from codesign_dialects.formats import encoding_of
 from codesign_dialects.transformer import (
     AddOp,
@@ -29,6 +32,7 @@ from codesign_dialects.transformer import (
     RMSNormOp,
     RotaryOp,
 )
+from codesign_dialects.transformer.kv_cache import cache_of
 from codesign_numpy.attention import attend, attend_block, attend_one
 from codesign_numpy.buffers import Floats, Integers, KVCache
 from codesign_numpy.linear import folds_weight, lower_linear
@@ -170,6 +174,17 @@ def _last_tokens(op: LastTokensOp, plan: Plan) -> None:
     plan.calls.append(call)
 
 
+def _held_as(encoding: Encoding) -> Callable[[Floats], Floats]:
+    """What a KV cache gives back, in float32, of the heads ``[…, size]`` that it stores: integers rounded as
+    activations are, other formats to nearest."""
+    if encoding == Encoding(FLOAT32):
+        return lambda heads: heads
+    if encoding.element.kind != "float":
+        check_integer(encoding)
+        return lambda heads: quantize_rows(heads, encoding.element.bits).dequantize()
+    return lambda heads: quantize_values(heads, encoding).values()
+
+
 def _append_kv(op: AppendKVOp, plan: Plan) -> None:
     cache, layer = plan.value(op.cache, KVCache), plan.value(op.layer, int)
     kv_heads, size = cache.keys.shape[2], cache.keys.shape[4]
@@ -178,11 +193,12 @@ def _append_kv(op: AppendKVOp, plan: Plan) -> None:
     cached_keys, cached_values = cache.keys[layer], cache.values[layer]
     past, tokens = plan.inputs.past, plan.tokens
     plan.values[op.result] = cache
+    held = _held_as(cache_of(op.cache).encoding.data)
 
     def call() -> None:
         for sequence, start in enumerate(past.tolist()):
-            cached_keys[sequence, :, start : start + tokens] = keys[sequence]
-            cached_values[sequence, :, start : start + tokens] = values[sequence]
+            cached_keys[sequence, :, start : start + tokens] = held(keys[sequence])
+            cached_values[sequence, :, start : start + tokens] = held(values[sequence])
 
     plan.calls.append(call)
 

@@ -74,6 +74,13 @@ def _dequantize(elements: Elements, encoding: Encoding, companions: Mapping[str,
         out += companions["offset"]
 
 
+def dequantize_part(elements: Elements, encoding: Encoding, companions: Mapping[str, Floats]) -> Floats:
+    """The values of elements on companions that are values which broadcast with them."""
+    out = np.empty(elements.shape, np.float32)
+    _dequantize(elements, encoding, companions, out)
+    return out
+
+
 def blocked(values: Floats, encoding: Encoding) -> Floats:
     """A view of ``[…, n]`` by what shares a scale: ``[…, n / block, block]``, or ``[1, all]`` per tensor.
 
@@ -217,3 +224,5 @@ def check_shape(shape: tuple[int, ...], encoding: Encoding) -> None:
         raise FormatError(f"a block of {encoding.block} does not divide an axis of {length}")
     if encoding.sparsity is not None and not encoding.sparsity.fits(length):
         raise FormatError(f"sparsity {encoding.sparsity} does not divide an axis of {length}")
+    for companion in encoding.companions.values():
+        check_shape(encoding.scales(shape), companion)
