@@ -1,6 +1,6 @@
 """``quantize``: store weights, the activations that meet them and the KV cache in other number formats."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from xdsl.context import Context
@@ -16,6 +16,7 @@ from codesign.passes.linear_weights import chosen_weights, refuse_unmatched, sto
 from codesign.passes.rounding import METHODS, Calibration, replace_weights
 from codesign.plugins.program_pass import ProgramPass
 from codesign.program import Program
+from codesign.weights import StoredTensor
 from codesign_dialects.encoding import ENCODINGS, Encoding, NumberFormat, number_format, plain
 from codesign_dialects.formats import encoding_of
 from codesign_dialects.transformer import LinearOp, ParameterOp, QuantizeOp
@@ -66,7 +67,7 @@ class QuantizePass(ProgramPass):
         refuse_unmatched("quantize", self.skip, parameters)
         chosen = chosen_weights(module, self.skip)
         weights = self._encoding()
-        encodings = {name: _kept_sparse(parameters[name], weights) for name in chosen}
+        encodings = {name: _kept_sparse(parameters[name], weights, program.weights) for name in chosen}
         lazy = self.method == NEAREST and not any(encoding.sparsity for encoding in encodings.values())
         if not lazy:
             calibration = Calibration(self.text, self.samples, f"quantize method={self.method}")
@@ -170,13 +171,16 @@ def _integers(option: str, name: str) -> Encoding:
     return encoding
 
 
-def _kept_sparse(parameter: ParameterOp, encoding: Encoding) -> Encoding:
+def _kept_sparse(parameter: ParameterOp, encoding: Encoding, weights: Mapping[str, StoredTensor] | None) -> Encoding:
     """The encoding, of a sparse parameter with its sparsity. Refuses what cannot be stored so."""
     name, extent = parameter.sym_name.data, parameter.type.get_shape()[-1]
     if encoding.block is not None and (encoding.block < 1 or extent % encoding.block):
         raise CodesignError(f"quantize: group={encoding.block} does not divide the {extent} inputs of @{name}")
     stored = encoding_of(parameter.type)
-    if stored.companions and (parameter.derivation is None or parameter.derivation.data == "quantize"):
+    tensor = None if weights is None else weights.get(parameter.sources[0])
+    rounded = parameter.derivation is not None and parameter.derivation.data == "quantize"
+    # What a file holds quantized may be stored otherwise; what a pass rounded, its user meant to keep.
+    if stored.companions and (rounded or (tensor is not None and tensor.mapping is None)):
         raise CodesignError(f"quantize: @{name} is quantized already, as <{stored}>")
     try:
         check_shape(parameter.type.get_shape()[1 if parameter.stacked else 0 :], encoding)

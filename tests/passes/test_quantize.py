@@ -93,6 +93,11 @@ def test_the_logits_stay_as_close_as_the_bits_allow(data, bits, activations, mak
     assert 0 < error <= 10 / 2**bits
 
 
+def test_what_a_method_rounded_is_not_rounded_again(make_llama, apply) -> None:
+    with pytest.raises(CodesignError, match=r"@layers.query is quantized already, as <int4"):
+        apply(make_llama().program(), "quantize{weights=int4 method=mse},quantize{weights=int8}")
+
+
 @pytest.mark.parametrize(
     ("pipeline", "message"),
     [

@@ -13,6 +13,7 @@ from codesign_cost.errors import CostError
 from codesign_cost.laws.law import FLOAT32_BYTES, Law, Usage, exchanged, share
 from codesign_cost.machine import VECTOR_FORMAT, Machine
 from codesign_dialects.chip import Quantizer
+from codesign_dialects.encoding import Sparsity
 
 
 def usage(item: Item, machine: Machine, values: Mapping[str, float]) -> Usage:
@@ -43,7 +44,7 @@ def _product(item: Product, machine: Machine) -> Usage:
     else:
         skipped = 1.0
         sparsity = item.weight.sparsity
-        if sparsity is not None and matmul.sparsity == (sparsity.kept, sparsity.group):
+        if sparsity is not None and matmul.sparsity is not None and sparsity == Sparsity(*matmul.sparsity):
             skipped = float(sparsity.density)
         slices = np.ceil(reduction * skipped / (matmul.width * matmul.rate(compute_format)))
         tiles = np.ceil(columns / (matmul.lanes * matmul.count))
