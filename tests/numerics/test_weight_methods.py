@@ -39,6 +39,8 @@ def test_clipping_never_loses_more_than_rounding(format: str, seed: int) -> None
     nearest, clipped = quantize(weights, encoding).values(), quantize_clipped(weights, encoding).values()
     # Where scales are quantized against each other, clipping one block moves the others a little.
     slack = 1.02 if format == "nvfp4" else 1.000001
+    # Rows of 64 normal values in seven steps: their few largest are worth giving up.
+    slack = 0.9 if format.startswith("int3") else slack
     assert np.square(clipped - weights).sum() <= slack * np.square(nearest - weights).sum()
 
 
