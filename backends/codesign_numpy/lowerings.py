@@ -1,6 +1,6 @@
 """How each operation outside attention and linear algebra becomes NumPy calls."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import sqrt
 
 import numpy as np
@@ -9,7 +9,10 @@ from xdsl.dialects.builtin import IntegerAttr
 from xdsl.ir import Operation
 
 from codesign.errors import CodesignError
-from codesign.numerics.quantization import quantize
+from codesign.numerics.activation_quantizer import quantize_rows
+from codesign.numerics.encoded import quantize as quantize_values
+from codesign.numerics.quantization import check_integer
+from codesign_dialects.encoding import FLOAT32, Encoding
 from codesign_dialects.formats import encoding_of
 from codesign_dialects.transformer import (
     ActivateOp,
@@ -36,6 +39,7 @@ from codesign_dialects.transformer import (
     ScaleOp,
     SoftcapOp,
 )
+from codesign_dialects.transformer.kv_cache import cache_of
 from codesign_numpy.activations import lower_activate, lower_gate
 from codesign_numpy.attention import Scoring, attend, attend_block, attend_one, attend_variant
 from codesign_numpy.buffers import Floats, Integers, KVCache
@@ -173,11 +177,12 @@ def _quantize(op: QuantizeOp, plan: Plan) -> None:
     x, encoding = plan.array(op.input), encoding_of(op.result.type)
     if encoding.block is not None:
         raise CodesignError(f"{op.name}: the NumPy executor scales activations per channel, not as <{encoding}>")
+    bits = encoding.element.bits
     integers = Integers(plan.buffer(op.result), np.empty((*x.shape[:-1], 1), np.float32))
     plan.values[op.result] = integers
 
     def call() -> None:
-        quantized = quantize(x, encoding)
+        quantized = quantize_rows(x, bits)
         integers.values[...] = quantized.integers
         integers.scales[...] = quantized.scales
 
@@ -194,6 +199,17 @@ def _last_tokens(op: LastTokensOp, plan: Plan) -> None:
     plan.calls.append(call)
 
 
+def _held_as(encoding: Encoding) -> Callable[[Floats], Floats]:
+    """What a KV cache gives back, in float32, of the heads ``[…, size]`` that it stores: integers rounded as
+    activations are, other formats to nearest."""
+    if encoding == Encoding(FLOAT32):
+        return lambda heads: heads
+    if encoding.element.kind != "float":
+        check_integer(encoding)
+        return lambda heads: quantize_rows(heads, encoding.element.bits).dequantize()
+    return lambda heads: quantize_values(heads, encoding).values()
+
+
 def _append_kv(op: AppendKVOp, plan: Plan) -> None:
     cache, layer = plan.value(op.cache, KVCache), plan.value(op.layer, int)
     kv_heads, size = cache.keys.shape[2], cache.keys.shape[4]
@@ -202,11 +218,12 @@ def _append_kv(op: AppendKVOp, plan: Plan) -> None:
     cached_keys, cached_values = cache.keys[layer], cache.values[layer]
     past, tokens = plan.inputs.past, plan.tokens
     plan.values[op.result] = cache
+    held = _held_as(cache_of(op.cache).encoding.data)
 
     def call() -> None:
         for sequence, start in enumerate(past.tolist()):
-            cached_keys[sequence, :, start : start + tokens] = keys[sequence]
-            cached_values[sequence, :, start : start + tokens] = values[sequence]
+            cached_keys[sequence, :, start : start + tokens] = held(keys[sequence])
+            cached_values[sequence, :, start : start + tokens] = held(values[sequence])
 
     plan.calls.append(call)
 

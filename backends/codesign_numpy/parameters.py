@@ -1,12 +1,11 @@
 """Parameters as arrays: read from their external tensors, derived as the IR says, layer by layer."""
 
-from collections.abc import Mapping
-
 import numpy as np
 from numpy.typing import NDArray
 
 from codesign.errors import CodesignError
-from codesign.numerics.quantization import Quantized, quantize
+from codesign.numerics.block_formats import rounded, unpack
+from codesign.numerics.quantization import Quantized
 from codesign.program import Program
 from codesign.weights import StoredTensor
 from codesign_dialects.encoding import FLOAT32, Encoding
@@ -29,7 +28,7 @@ class Parameters:
                 f"{program.name} was loaded without weights: it can be transformed and priced, not run. "
                 "Load a folder with safetensors, or a GGUF file."
             )
-        self._tensors: Mapping[str, StoredTensor] = program.weights
+        self._program = program
         self._parameters = program.parameters
         self._read: dict[tuple[str, int | None], Floats] = {}
         self.arena = Arena()
@@ -40,16 +39,18 @@ class Parameters:
     def quantized(self, name: str, layer: int | None) -> Quantized:
         """A parameter that stores integers, as integers and scales."""
         parameter = self._parameters[name]
-        stored, *others = self._stored(parameter, layer)
+        stored, *others = self._program.tensors(name, layer)
         if others:
             raise CodesignError(f"@{name}: integer arithmetic on experts is not supported")
-        if parameter.derivation is None:
-            raise CodesignError(
-                f"@{name}: integer arithmetic on {stored.format} weights is not supported; quantize first"
-            )
-        integers = quantize(stored.float32(), encoding_of(parameter.type))
+        encoding = str(encoding_of(parameter.type))
+        if _is_quantized(parameter):
+            encoded = rounded(encoding, stored.float32())
+        elif stored.format == encoding:
+            encoded = unpack(encoding, stored.payload, stored.shape)
+        else:
+            raise CodesignError(f"@{name}: is said to store <{encoding}>; the weights hold {stored.format}")
         stored.release()
-        return integers
+        return Quantized.of(encoded)
 
     def float32(self, name: str, layer: int | None) -> Floats:
         """The values of a parameter, in one array that all its uses share."""
@@ -64,34 +65,23 @@ class Parameters:
     def is_mapped(self, name: str) -> bool:
         """Whether the values of a parameter that is not of a layer stand in its file as they are."""
         parameter = self._parameters[name]
-        stored = self._stored(parameter, None)
+        stored = self._program.tensors(name, None)
         return not _is_quantized(parameter) and len(stored) == 1 and stored[0].format == "float32"
 
     def table(self, name: str) -> Floats:
         """A table of which few rows are read: a view of the file where that stores float32."""
         if not self.is_mapped(name):
             return self.float32(name, None)
-        return self._stored(self._parameters[name], None)[0].float32()
+        return self._program.tensors(name, None)[0].float32()
 
     def read_into(self, name: str, layer: int | None, out: Floats) -> None:
         """Write the values of a parameter into `out`."""
         parameter = self._parameters[name]
-        if _is_quantized(parameter):
-            out[...] = self.quantized(name, layer).dequantize()
-            return
-        stored = self._stored(parameter, layer)
-        for tensor, part in zip(stored, out if len(stored) > 1 else (out,), strict=True):
+        stored = self._program.tensors(name, layer)
+        for tensor, part in zip(stored, out.reshape(len(stored), *stored[0].shape), strict=True):
             _copy(tensor, part)
-
-    def _stored(self, parameter: ParameterOp, layer: int | None) -> list[StoredTensor]:
-        """The tensors that a parameter is of: one, or one for each expert."""
-        stored: list[StoredTensor] = []
-        for source in parameter.sources_of(layer):
-            if source not in self._tensors:
-                raise CodesignError(f"@{parameter.sym_name.data}: the weights hold no tensor '{source}'")
-            tensor = self._tensors[source]
-            stored.append(tensor if parameter.view is None else tensor.part(parameter.view.data))
-        return stored
+        if _is_quantized(parameter):
+            out[...] = rounded(str(encoding_of(parameter.type)), out).values()
 
 
 def _copy(stored: StoredTensor, out: Floats) -> None:
@@ -103,4 +93,5 @@ def _copy(stored: StoredTensor, out: Floats) -> None:
 
 
 def _is_quantized(parameter: ParameterOp) -> bool:
+    """Whether the values are still to be rounded from what the weights hold."""
     return parameter.derivation is not None and encoding_of(parameter.type) != Encoding(FLOAT32)

@@ -16,7 +16,7 @@ from xdsl.ir import Block, Operation, SSAValue
 from xdsl.traits import SymbolTable
 
 from codesign.errors import CodesignError
-from codesign.plugins.backend import LinearTrace
+from codesign.plugins.backend import LinearTrace, Observe
 from codesign_dialects.transformer import GetOp, LastTokensOp, RepeatOp
 from codesign_dialects.transformer.shapes import shape_of
 from codesign_numpy.buffers import KVCache, Weight
@@ -60,6 +60,7 @@ class Plan:
     inputs: Inputs
     keep: int
     trace: Trace | None = None
+    observe: Observe | None = None
     calls: list[Call] = field(default_factory=list[Call])
     values: dict[SSAValue, object] = field(default_factory=dict[SSAValue, object])
     layer: int = 0

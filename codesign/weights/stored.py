@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codesign.errors import CodesignError
-from codesign.numerics.block_formats import FormatError, decode, find_format
+from codesign.numerics.block_formats import FormatError, decode, stored_nbytes
 from codesign_dialects.transformer.view import View
 
 _MAX_NAME = 1024
@@ -30,7 +30,8 @@ class WeightsError(CodesignError):
 class StoredTensor:
     """One tensor of a file.
 
-    `shape` is row-major, outermost dimension first; `format` is a name of `codesign.numerics.block_formats`; `payload`
+    `shape` is row-major, outermost dimension first; `format` is a name or text that
+    `codesign.numerics.block_formats` takes; `payload`
     is the uint8 array `[bytes]`, for a file a read-only view of its memory map `mapping`.
     """
 
@@ -170,6 +171,6 @@ def _stored_nbytes(path: Path, placed: Placement) -> int:
     if any(size < 0 for size in shape) or prod(size for size in shape if size) > _MAX_VALUES:
         raise WeightsError(f"{path}: tensor {placed.name!r} has the impossible shape {shape}")
     try:
-        return find_format(placed.format).stored_nbytes(shape)
+        return stored_nbytes(placed.format, shape)
     except FormatError as error:
         raise WeightsError(f"{path}: tensor {placed.name!r}: {error}") from error

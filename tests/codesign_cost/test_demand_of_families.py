@@ -10,7 +10,7 @@ from codesign.frontends.families.llama import NAMES
 from codesign.frontends.families.qwen import QWEN_3_MOE
 from codesign.frontends.shape import Decoder, Experts, Layer, Names
 from codesign.program import Program, describe
-from codesign_cost.demand import Attention, Product
+from codesign_cost.demand import Attentions, Demand, Products, Table
 from codesign_cost.reader import read_demand, unknown_operations, weight_bytes
 
 TINY = Decoder(96, 64, 3, 4, 2, 16, 160, 512, 1e-5, 1e4, tied=True)
@@ -22,6 +22,15 @@ def program(names: object, **changes: object) -> Program:
     describe(module, name="tiny", source=None, stop_tokens=())
     module.verify()
     return Program(module)
+
+
+def read(program: Program, *, batch: int, tokens: int, past: int) -> Demand:
+    return read_demand(program, batch=batch, tokens=np.array([float(tokens)]), past=np.array([float(past)]))
+
+
+def table(demand: Demand, kind: type[Table]) -> Table:
+    (found,) = [own for own in demand.tables if isinstance(own, kind)]
+    return found
 
 
 @pytest.mark.parametrize(
@@ -41,29 +50,26 @@ def program(names: object, **changes: object) -> Program:
 )
 def test_a_window_hides_what_is_before_it(tokens: int, past: int, window: int) -> None:
     tiny = program(NAMES, pattern=(Layer(window=window),))
-    (attention,) = [
-        item
-        for item in read_demand(tiny, batch=2, tokens=tokens, past=np.array([float(past)])).items
-        if isinstance(item, Attention)
-    ]
+    attention = table(read(tiny, batch=2, tokens=tokens, past=past), Attentions)
     seen = [set(range(max(0, past + i + 1 - window), past + i + 1)) for i in range(tokens)]
-    assert attention.pairs[0] == sum(map(len, seen))
-    assert attention.context[0] == len(set.union(*seen))
+    np.testing.assert_array_equal(attention.pairs, sum(map(len, seen)))
+    np.testing.assert_array_equal(attention.context, len(set.union(*seen)))
 
 
 @pytest.mark.parametrize(("batch", "tokens", "chosen"), [(1, 1, 2), (3, 5, 2), (1, 1, 8), (64, 128, 1)])
 def test_a_mixture_runs_the_chosen_and_reads_those_that_some_token_chose(batch: int, tokens: int, chosen: int) -> None:
     experts = Experts(8, chosen, 48)
     tiny = program(QWEN_3_MOE.names, experts=experts)
-    demand = read_demand(tiny, batch=batch, tokens=tokens, past=np.zeros(1))
-    parts = {item.name: item for item in demand.items if isinstance(item, Product) and "expert" in item.name}
-    assert sorted(parts) == ["layers.expert_down", "layers.expert_gate", "layers.expert_up"]
-    read = 8 * (1 - (1 - chosen / 8) ** (batch * tokens))
-    for part in parts.values():
-        assert part.repeat[0] * part.macs[0] == pytest.approx(3 * batch * tokens * chosen * 48 * 64)
-        assert part.repeat[0] == pytest.approx(3 * read)
-        assert part.weight_bytes == 4 * 48 * 64
-    assert {part.split for part in parts.values()} == {"columns", "rows"}
+    products = table(read(tiny, batch=batch, tokens=tokens, past=0), Products)
+    parts = [index for index, name in enumerate(products.names) if "expert" in name]
+    assert {products.names[part] for part in parts} == {f"layers.expert_{name}" for name in ("gate", "up", "down")}
+    read_experts = 8 * (1 - (1 - chosen / 8) ** (batch * tokens))
+    for part in parts:
+        repeat, macs = products.repeat[part].item(), products.macs[part].item()
+        assert repeat * macs == pytest.approx(3 * batch * tokens * chosen * 48 * 64)
+        assert repeat == pytest.approx(3 * read_experts)
+        assert products.weight_bytes[part].item() == 4 * 48 * 64
+    assert {products.by_rows[part].item() for part in parts} == {0, 1}
     assert weight_bytes(tiny) > 4 * 3 * 8 * 3 * 48 * 64
 
 
@@ -92,7 +98,7 @@ def test_every_operation_of_every_family_is_priced() -> None:
         experts=Experts(4, 2, 48, shared=32),
     )
     assert not list(unknown_operations(tiny))
-    names_of = {item.name for item in read_demand(tiny, batch=1, tokens=3, past=np.zeros(1)).items}
+    names_of = {name for own in read(tiny, batch=1, tokens=3, past=0).tables for name in own.names}
     assert {
         "layer_norm", "position_embedding", "softcap", "scale", "expert_gates", "combine", "activate", "layers.router",
     } <= names_of  # fmt: skip

@@ -225,7 +225,8 @@ class QuantizeOp(IRDLOperation):
     """Store a float32 activation as the result's encoding says, rounding to nearest even, the scale taken from the
     values.
 
-    An integer block's scale is its largest magnitude over the largest positive integer; an all-zero block has scale 1.
+    The scale is the largest magnitude m over the largest integer L, and a value x becomes ``x · (L / m)``, rounded; see
+    "Quantizing activations" in docs/arithmetic.md.
     """
 
     name = "transformer.quantize"

@@ -101,8 +101,9 @@ class ParameterOp(IRDLOperation):
 
     @property
     def nbytes(self) -> int:
-        """Bytes that the parameter stores, scales and indices included."""
-        return encoding_of(self.type).nbytes(self.type.get_shape())
+        """Bytes that the parameter stores, scales and indices included; a stacked one stores each layer apart."""
+        shape, encoding = self.type.get_shape(), encoding_of(self.type)
+        return shape[0] * encoding.nbytes(shape[1:]) if self.stacked else encoding.nbytes(shape)
 
     def verify_(self) -> None:
         shape = self.type.get_shape()
