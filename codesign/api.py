@@ -5,11 +5,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from xdsl.dialects.builtin import ModuleOp
+from xdsl.dialects.builtin import ModuleOp, StringAttr
 from xdsl.passes import ModulePass
 
 from codesign.chips import Chip, read_chip
 from codesign.errors import CodesignError, UsageError, nearest
+from codesign.evaluation import TOKENS, WINDOW, Evaluation, score, windows_of
 from codesign.files import write_whole
 from codesign.generation import Sampling, generate
 from codesign.ir import apply_passes, parse_module, parse_passes
@@ -27,9 +28,10 @@ from codesign.plugins.backend import (
     Validation,
 )
 from codesign.plugins.manager import plugins
-from codesign.program import Program
-from codesign.tokenizer import Tokenizer
-from codesign.weights import open_gguf, open_weights
+from codesign.program import WEIGHTS, Program
+from codesign.texts import scored_text
+from codesign.tokenizer.source import tokenizer_of
+from codesign.weights import StoredTensor, open_safetensors, open_weights, write_safetensors
 from codesign.workload import Workload
 from codesign_dialects.microcode import ProgramOp
 
@@ -86,16 +88,30 @@ def _load_ir(path: Path) -> Program:
     except (OSError, UnicodeDecodeError) as error:
         raise CodesignError(f"{path}: cannot be read as IR: {error}") from error
     program = Program(parse_module(text, str(path), plugins().context()))
-    if program.source is None:
-        return program
-    if not program.source.exists():
-        raise CodesignError(f"{path}: its weights are said to be in {program.source}, which does not exist")
-    return Program(program.module, open_weights(program.source))
+    weights: dict[str, StoredTensor] = {}
+    if program.source is not None:
+        if not program.source.exists():
+            raise CodesignError(f"{path}: its weights are said to be in {program.source}, which does not exist")
+        weights.update(open_weights(program.source))
+    if program.replaced is not None:
+        if Path(program.replaced).name != program.replaced:
+            raise CodesignError(f"{path}: its `{WEIGHTS}` must be a file beside it, not {program.replaced!r}")
+        weights.update(open_safetensors(path.parent / program.replaced).tensors)
+    return Program(program.module, weights or None)
 
 
 def save(program: Program, path: str | Path) -> None:
-    """Write a program's IR; its weights stay where they are."""
-    write_whole(Path(path), f"{program}\n")
+    """Write a program's IR, and beside it as .safetensors the weights that passes replaced; others stay in their
+    files."""
+    path = Path(path)
+    replaced = [tensor for tensor in (program.weights or {}).values() if tensor.mapping is None]
+    module = program.module.clone()
+    module.attributes.pop(WEIGHTS, None)
+    if replaced:
+        weights = path.with_suffix(".safetensors")
+        write_safetensors(weights, replaced)
+        module.attributes[WEIGHTS] = StringAttr(weights.name)
+    write_whole(path, f"{module!s}\n")
 
 
 def load_chip(name: str | Path) -> Chip:
@@ -118,27 +134,10 @@ def compile(
     """The program of `model` on `chip`, with the passes of `pipeline` applied; `after` sees the module after each
     pass."""
     passes = parse_passes(pipeline, plugins()) if isinstance(pipeline, str) else tuple(pipeline)
-    module = model.module
     if chip is not None:
-        module = module.clone()
-        chip.put_into(module)
-    return model.with_module(apply_passes(module, passes, plugins().context(), after))
-
-
-def tokenizer_of(program: Program) -> Tokenizer:
-    """The tokenizer beside the program's weights.
-
-    Raises
-    ------
-    CodesignError
-        When there is none; token ids can be given and read instead.
-    """
-    source = program.source
-    if source is not None and source.suffix == ".gguf":
-        return Tokenizer.from_gguf(open_gguf(source).metadata)
-    if source is None or not (source / "tokenizer.json").is_file():
-        raise CodesignError(f"{program.name} has no tokenizer.json beside its weights: give token ids instead of text")
-    return Tokenizer.from_file(source / "tokenizer.json")
+        model = model.with_module(model.module.clone())
+        chip.put_into(model.module)
+    return apply_passes(model, passes, plugins().context(), after)
 
 
 def encode(program: Program, prompt: str | Sequence[int]) -> list[int]:
@@ -175,6 +174,29 @@ def run(
     seconds = time.perf_counter() - start
     text = tokenizer_of(program).decode(tokens) if isinstance(prompt, str) else None
     return Generation(tuple(tokens), text, len(prompt_tokens), seconds)
+
+
+def evaluate(
+    program: Program,
+    text: str | Sequence[int] | None = None,
+    *,
+    reference: Program | None = None,
+    max_tokens: int = TOKENS,
+    executor: str | None = None,
+    on_window: Callable[[int, int], None] | None = None,
+) -> Evaluation:
+    """Score the first `max_tokens` tokens of `text` (Python's help topics unless given), in windows of up to 512, and
+    compare with `reference` token by token."""
+    if max_tokens < 2:
+        raise UsageError(f"max_tokens must be at least 2, got {max_tokens}")
+    if text is None:
+        text = scored_text()
+    tokens = encode(program, text)[:max_tokens]
+    window = min(WINDOW, program.context or WINDOW)
+    backend = plugins().backend(Executor, executor)
+    windows = windows_of(tokens, window)
+    compared = None if reference is None else backend.session(reference, context=window)
+    return score(backend.session(program, context=window), windows, reference=compared, on_window=on_window)
 
 
 def cost(

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from xdsl.ir import Dialect
     from xdsl.passes import ModulePass
 
+    from codesign.plugins.family import Family
     from codesign.plugins.frontend import Frontend
     from codesign.units import Unit
 
@@ -42,11 +43,19 @@ def register_units() -> "Sequence[Unit]":
 @hookimpl
 def register_frontends() -> "Sequence[Frontend]":
     """Hugging Face folders and GGUF files."""
-    from codesign.frontends.families.llama import LLAMA
     from codesign.frontends.gguf import Gguf
     from codesign.frontends.huggingface import HuggingFace
+    from codesign.plugins.manager import plugins
 
-    return [Gguf(), HuggingFace((LLAMA,))]
+    return [Gguf(), HuggingFace(plugins().families)]
+
+
+@hookimpl
+def register_families() -> "Mapping[str, Callable[[], Family]]":
+    """The families of ``codesign.frontends.families``."""
+    from codesign.frontends.families import FAMILIES
+
+    return FAMILIES
 
 
 @hookimpl
@@ -59,8 +68,10 @@ def register_passes() -> "Mapping[str, Callable[[], type[ModulePass]]]":
 
 @hookimpl
 def register_models() -> Mapping[str, Path]:
-    """The embedded model."""
-    return {"embedded": Path(__file__).parent / "models" / "embedded"}
+    """The embedded model, and the library's configurations without weights."""
+    models = Path(__file__).parent / "models"
+    library = {path.stem: path for path in sorted((models / "library").glob("*.json"))}
+    return {"embedded": models / "embedded", **library}
 
 
 @hookimpl

@@ -4,13 +4,14 @@ from collections.abc import Callable
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
-from xdsl.passes import ModulePass, PassPipeline, get_pass_option_infos
+from xdsl.passes import ModulePass, get_pass_option_infos
 from xdsl.utils.arg_spec import parse_pipeline
 from xdsl.utils.exceptions import ArgSpecParseError, ParseError, PassFailedException, VerifyException
 
 from codesign.errors import CodesignError, UsageError, nearest
 from codesign.plugins.manager import Plugins
-from codesign.program import check_version
+from codesign.plugins.program_pass import ProgramPass
+from codesign.program import Program, check_version
 from codesign_dialects.text import parse_text
 
 Passes = dict[str, Callable[[], type[ModulePass]]]
@@ -79,23 +80,25 @@ def pass_options(pass_type: type[ModulePass]) -> str:
 
 
 def apply_passes(
-    module: ModuleOp,
+    program: Program,
     passes: tuple[ModulePass, ...],
     context: Context,
     after: Callable[[ModulePass, ModuleOp], None] | None = None,
-) -> ModuleOp:
-    """A copy of `module` with `passes` applied in order and the result verified; `after` sees the module after each."""
-
-    def callback(previous: ModulePass | None, module: ModuleOp, following: ModulePass | None) -> None:
-        if previous is not None and after is not None:
-            after(previous, module)
-
-    result = module.clone()
+) -> Program:
+    """A copy of `program` with `passes` applied in order and the result verified; `after` sees the module after
+    each."""
+    result = program.with_module(program.module.clone())
     try:
-        PassPipeline(passes, callback).apply(context, result)
+        for done in passes:
+            if isinstance(done, ProgramPass):
+                result = done.rewrite(context, result)
+            else:
+                done.apply(context, result.module)
+            if after is not None:
+                after(done, result.module)
     except (PassFailedException, VerifyException) as error:
         raise CodesignError(f"a pass failed: {_one_line(error)}") from error
-    verify(result, f"after {', '.join(pass_.name for pass_ in passes)}" if passes else "module")
+    verify(result.module, f"after {', '.join(pass_.name for pass_ in passes)}" if passes else "module")
     return result
 
 

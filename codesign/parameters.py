@@ -1,12 +1,11 @@
 """Parameters as arrays: read from their external tensors, derived as the IR says, layer by layer."""
 
-from collections.abc import Mapping
-
 import numpy as np
 from numpy.typing import NDArray
 
 from codesign.errors import CodesignError
-from codesign.numerics.quantization import Quantized, quantize
+from codesign.numerics.block_formats import rounded, unpack
+from codesign.numerics.quantization import Quantized
 from codesign.program import Program
 from codesign.weights import StoredTensor
 from codesign_dialects.encoding import FLOAT32, Encoding
@@ -28,7 +27,7 @@ class Parameters:
                 f"{program.name} was loaded without weights: it can be transformed and priced, not run. "
                 "Load a folder with safetensors, or a GGUF file."
             )
-        self._tensors: Mapping[str, StoredTensor] = program.weights
+        self.program = program
         self._parameters = program.parameters
 
     def __getitem__(self, name: str) -> ParameterOp:
@@ -42,36 +41,36 @@ class Parameters:
 
     def quantized(self, name: str, layer: int | None) -> Quantized:
         """A parameter that stores integers, as integers and scales."""
-        parameter = self._parameters[name]
-        stored = self.stored(name, layer)
-        if parameter.derivation is None:
-            raise CodesignError(
-                f"@{name}: integer arithmetic on {stored.format} weights is not supported; quantize first"
-            )
-        integers = quantize(stored.float32(), encoding_of(parameter.type))
+        stored, *others = self.program.tensors(name, layer)
+        if others:
+            raise CodesignError(f"@{name}: integer arithmetic on experts is not supported")
+        encoding = str(encoding_of(self._parameters[name].type))
+        if self.is_quantized(name):
+            encoded = rounded(encoding, stored.float32())
+        elif stored.format == encoding:
+            encoded = unpack(encoding, stored.payload, stored.shape)
+        else:
+            raise CodesignError(f"@{name}: is said to store <{encoding}>; the weights hold {stored.format}")
         stored.release()
-        return integers
+        return Quantized.of(encoded)
 
     def read_into(self, name: str, layer: int | None, out: Floats) -> None:
         """Write the values of a parameter into `out`."""
+        stored = self.program.tensors(name, layer)
+        for tensor, part in zip(stored, out.reshape(len(stored), *stored[0].shape), strict=True):
+            _copy(tensor, part)
         if self.is_quantized(name):
-            out[...] = self.quantized(name, layer).dequantize()
-            return
-        stored = self.stored(name, layer)
-        values = stored.float32()
-        rows = max(1, COPIED_VALUES * len(values) // values.size)
-        for first in range(0, len(values), rows):
-            out[first : first + rows] = values[first : first + rows]
-            stored.release()
-
-    def stored(self, name: str, layer: int | None) -> StoredTensor:
-        """The tensor that a parameter is made from."""
-        source = self._parameters[name].sources[layer or 0]
-        if source not in self._tensors:
-            raise CodesignError(f"@{name}: the weights hold no tensor '{source}'")
-        return self._tensors[source]
+            out[...] = rounded(str(encoding_of(self._parameters[name].type)), out).values()
 
     def is_quantized(self, name: str) -> bool:
-        """Whether the program rounds a parameter into its own encoding."""
+        """Whether the values are still to be rounded from what the weights hold."""
         parameter = self._parameters[name]
         return parameter.derivation is not None and encoding_of(parameter.type) != Encoding(FLOAT32)
+
+
+def _copy(stored: StoredTensor, out: Floats) -> None:
+    values = stored.float32()
+    rows = max(1, COPIED_VALUES * len(values) // values.size)
+    for first in range(0, len(values), rows):
+        out[first : first + rows] = values[first : first + rows]
+        stored.release()

@@ -2,20 +2,21 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from math import prod
 from pathlib import Path
 
-from xdsl.dialects.builtin import IntegerAttr, ModuleOp, StringAttr, i64
+from xdsl.dialects.builtin import DYNAMIC_INDEX, IntegerAttr, ModuleOp, StringAttr, i64
 from xdsl.dialects.func import FuncOp
 
 from codesign.errors import CodesignError
 from codesign.weights import StoredTensor
-from codesign_dialects.transformer import STEP, ParameterOp
+from codesign_dialects.transformer import STEP, KVCacheType, ParameterOp
 
 IR_VERSION = 1
 """Written on every module as ``codesign.version``; another version is refused."""
 
-VERSION, NAME, SOURCE, TARGET, STOP = (
-    f"codesign.{key}" for key in ("version", "name", "source", "target", "stop_tokens")
+VERSION, NAME, SOURCE, WEIGHTS, TARGET, STOP = (
+    f"codesign.{key}" for key in ("version", "name", "source", "weights", "target", "stop_tokens")
 )
 
 
@@ -42,6 +43,11 @@ class Program:
         return None if source is None else Path(source)
 
     @property
+    def replaced(self) -> str | None:
+        """The file, beside the saved IR, of the tensors that stand for those of `source`."""
+        return _text(self.module, WEIGHTS)
+
+    @property
     def stop_tokens(self) -> tuple[int, ...]:
         """Token ids that end a generation."""
         text = _text(self.module, STOP)
@@ -62,9 +68,39 @@ class Program:
         return steps[0]
 
     @property
+    def context(self) -> int | None:
+        """Tokens that the model's context holds; None where it states none."""
+        cache = self.step.body.block.args[-1].type
+        if not isinstance(cache, KVCacheType) or cache.context.data == DYNAMIC_INDEX:
+            return None
+        return cache.context.data
+
+    @property
     def parameters(self) -> dict[str, ParameterOp]:
         """The parameters by symbol name."""
         return {op.sym_name.data: op for op in self.module.ops if isinstance(op, ParameterOp)}
+
+    @property
+    def parameter_count(self) -> int:
+        """How many numbers the parameters are, those that several operations share counted once."""
+        return sum(prod(parameter.type.get_shape()) for parameter in self.parameters.values())
+
+    def tensors(self, name: str, layer: int | None) -> list[StoredTensor]:
+        """The stored tensors that a parameter, or a layer of a stacked one, is of: one, or one for each expert.
+
+        Raises
+        ------
+        CodesignError
+            When the weights do not hold them.
+        """
+        parameter, weights = self.parameters[name], self.weights or {}
+        tensors: list[StoredTensor] = []
+        for source in parameter.sources_of(layer):
+            if source not in weights:
+                raise CodesignError(f"@{name}: the weights hold no tensor '{source}'")
+            tensor = weights[source]
+            tensors.append(tensor if parameter.view is None else tensor.part(parameter.view.data))
+        return tensors
 
     def with_module(self, module: ModuleOp) -> "Program":
         """The same weights under another module."""

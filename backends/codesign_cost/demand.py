@@ -17,16 +17,23 @@ Array = NDArray[np.float64]
 
 VECTOR_OPERATIONS = {
     "rms_norm": 4,  # square, sum, scale, weight
+    "layer_norm": 7,  # sum, subtract, square, sum, scale, weight, bias
     "rotary": 3,  # two products, one sum
     "gate": 8,  # the exponential and reciprocal of the activation, two products
+    "activate": 7,  # the exponential and reciprocal of the activation, a product
     "add": 1,
+    "scale": 1,
+    "softcap": 9,  # tanh by an exponential and a reciprocal, two products
+    "expert_gates": 8,  # a softmax; the choice compares
+    "position_embedding": 1,
+    "combine": 2,  # times the gate, sum
     "quantize": 3,  # magnitude, maximum, product
     "softmax": 8,  # scale, maximum, subtract, exponential, sum, divide
     "attention_end": 1,
 }
 """Operations a vector unit performs for each element."""
 
-LEADERS = frozenset({"rms_norm", "gate"})
+LEADERS = frozenset({"rms_norm", "layer_norm", "gate", "activate"})
 """Elementwise operations that need a pass over their data of their own; the others ride along with a neighbour."""
 
 

@@ -4,7 +4,7 @@ import csv
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import as_file, files
+from importlib.resources import files
 
 from codesign.chips import Chip, read_chip
 from codesign.plugins.manager import plugins
@@ -120,9 +120,8 @@ def _program(model: str, weights: str, kv: str) -> Program:
 
 @cache
 def _shape(model: str) -> Program:
-    with as_file(files("codesign_cost").joinpath("data/models", f"{model}.json")) as path:
-        frontend = next(frontend for frontend in plugins().frontends() if frontend.accepts(path))
-        return frontend.load(path)
+    path = plugins().models()[model]
+    return next(frontend for frontend in plugins().frontends() if frontend.accepts(path)).load(path)
 
 
 @cache

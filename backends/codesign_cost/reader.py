@@ -151,6 +151,12 @@ class _Reader:
         row = encoding_of(op.table.type).bits((1, _features(op.table))) / 8
         self._note_elementwise("embedding", op.result, memory_bytes=self.batch * self.tokens * row)
 
+    def read_position_embedding(self, op: Operation) -> None:
+        assert isinstance(op, transformer.PositionEmbeddingOp)
+        self.tensors[op.result] = _Tensor(self.tokens)
+        row = encoding_of(op.table.type).bits((1, _features(op.table))) / 8
+        self._note_elementwise("position_embedding", op.result, memory_bytes=self.batch * self.tokens * row)
+
     def read_linear(self, op: Operation) -> None:
         assert isinstance(op, transformer.LinearOp)
         value, weight, result = op.input, op.weight, op.result
@@ -178,6 +184,38 @@ class _Reader:
         elif last:
             self._note_collective(result, "all_gather")  # whoever picks the next token needs all logits
 
+    def read_moe(self, op: Operation) -> None:
+        """Each chosen expert is a feed-forward of its own, over its share of the tokens."""
+        assert isinstance(op, transformer.MoEOp)
+        gates = op.gates.owner
+        experts = _shape(op.up)[0]
+        top_k = gates.top_k.value.data if isinstance(gates, transformer.ExpertGatesOp) else experts
+        input = self._tensor(op.input)
+        chosen = self.batch * input.tokens * top_k
+        # Experts that some token chooses, when all choices are alike: the others' weights are not read.
+        active = experts * (1 - (1 - top_k / experts) ** (self.batch * input.tokens))
+        for weight, split in ((op.gate, "columns"), (op.up, "columns"), (op.down, "rows")):
+            _, columns, reduction = _shape(weight)
+            self.items.append(
+                Product(
+                    name=_parameter(weight),
+                    repeat=self.repeat * self.iterations * active,
+                    rows=chosen / active,
+                    columns=columns,
+                    reduction=reduction,
+                    weight=encoding_of(weight.type),
+                    input=encoding_of(op.input.type),
+                    integer=False,
+                    split=split,
+                    opens=weight is not op.up,
+                )
+            )
+        repeat = self.repeat * self.iterations
+        self._note("gate", chosen * _shape(op.up)[1], 0 * self.past, repeat, sharded=True)
+        self.tensors[op.result] = _Tensor(input.tokens)
+        self._note("combine", chosen * _features(op.result), 0 * self.past, repeat, sharded=False)
+        self._note_collective(op.result, "all_reduce")
+
     def read_append(self, op: Operation) -> None:
         assert isinstance(op, transformer.AppendKVOp)
         cache = _cache(op)
@@ -188,9 +226,16 @@ class _Reader:
     def read_attention(self, op: Operation) -> None:
         assert isinstance(op, transformer.AttentionOp)
         tokens = self._tensor(op.queries).tokens
-        # The query at offset i sees past + i + 1 keys.
+        # The query at offset i sees past + i + 1 keys, or as many as the window holds.
         pairs = tokens * self.past + tokens * (tokens + 1) / 2
-        self._note_attention(op, self.past + tokens, pairs)
+        context = self.past + tokens
+        if op.window is not None:
+            window = op.window.value.data
+            beyond = np.clip(context - window, 0, tokens)  # queries that see less than everything before them
+            hidden = context - window - (beyond - 1) / 2  # keys that each of them does not see, in the mean
+            pairs = pairs - beyond * hidden
+            context = np.minimum(context, window - 1 + tokens)
+        self._note_attention(op, context, pairs)
 
     def read_attention_block(self, op: Operation) -> None:
         assert isinstance(op, transformer.AttentionBlockOp)
@@ -220,6 +265,8 @@ class _Reader:
                 cache=cache.encoding.data,
             )
         )
+        if op.softcap is not None:
+            self._note("softcap", self.batch * heads * pairs, 0 * pairs, self.repeat, sharded=queries.sharded)
         self._note("softmax", self.batch * heads * pairs, 0 * pairs, self.repeat, sharded=queries.sharded)
         self.tensors[op.results[0]] = queries
 
@@ -281,7 +328,9 @@ _READERS: dict[type[Operation], Callable[[_Reader, Operation], None]] = {
     transformer.GetOp: _Reader.read_nothing,
     transformer.RepeatOp: _Reader.read_repeat,
     transformer.EmbeddingOp: _Reader.read_embedding,
+    transformer.PositionEmbeddingOp: _Reader.read_position_embedding,
     transformer.LinearOp: _Reader.read_linear,
+    transformer.MoEOp: _Reader.read_moe,
     transformer.AppendKVOp: _Reader.read_append,
     transformer.AttentionOp: _Reader.read_attention,
     transformer.KeyBlocksOp: _Reader.read_key_blocks,
@@ -289,8 +338,13 @@ _READERS: dict[type[Operation], Callable[[_Reader, Operation], None]] = {
     transformer.AttentionBlockOp: _Reader.read_attention_block,
     transformer.AttentionEndOp: _Reader.read_elementwise,
     transformer.RMSNormOp: _Reader.read_elementwise,
+    transformer.LayerNormOp: _Reader.read_elementwise,
     transformer.RotaryOp: _Reader.read_elementwise,
     transformer.GateOp: _Reader.read_elementwise,
+    transformer.ActivateOp: _Reader.read_elementwise,
+    transformer.ExpertGatesOp: _Reader.read_elementwise,
+    transformer.ScaleOp: _Reader.read_elementwise,
+    transformer.SoftcapOp: _Reader.read_elementwise,
     transformer.QuantizeOp: _Reader.read_elementwise,
     transformer.AddOp: _Reader.read_add,
     transformer.LastTokensOp: _Reader.read_last_tokens,

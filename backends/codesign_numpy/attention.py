@@ -1,15 +1,35 @@
 """Causal grouped-query attention over the KV cache, whole and by key blocks."""
 
+from dataclasses import dataclass
 from functools import cache as remember
 
 import numpy as np
 from numpy.typing import NDArray
 
+from codesign_dialects.transformer import AttentionBlockOp, AttentionOp
 from codesign_numpy.buffers import Floats, KVCache
 
 QUERY_BLOCK = 48
 """Queries that share one pass over their keys: keys that all of them must not see are never multiplied. More would make
 larger products, fewer multiply less in vain; short prompts want fewer."""
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """How an attention scores a key for a query: scale, window and softcap as the operation states them."""
+
+    scale: np.float32
+    window: int | None
+    softcap: np.float32 | None
+
+    @classmethod
+    def of(cls, op: AttentionOp | AttentionBlockOp) -> "Scoring":
+        """That of an operation."""
+        return cls(
+            np.float32(op.scale.value.data),
+            None if op.window is None else op.window.value.data,
+            None if op.softcap is None else np.float32(op.softcap.value.data),
+        )
 
 
 def _by_kv_head(queries: Floats, kv_heads: int) -> Floats:
@@ -29,6 +49,13 @@ def _hide_future(scores: Floats, first_query: int, first_key: int) -> None:
     query_positions = np.arange(first_query, first_query + queries)
     hidden = key_positions[None, :] > query_positions[:, None]
     np.copyto(scores[..., first_hidden:], np.float32(-np.inf), where=hidden)
+
+
+def _hide_past(scores: Floats, first_query: int, first_key: int, window: int) -> None:
+    """Set the scores ``[…, queries, keys]`` of keys before their query's window to -∞."""
+    queries, keys = int(scores.shape[-2]), int(scores.shape[-1])
+    hidden = np.arange(first_key, first_key + keys) <= np.arange(first_query, first_query + queries)[:, None] - window
+    np.copyto(scores, np.float32(-np.inf), where=hidden)
 
 
 def attend(
@@ -85,12 +112,37 @@ def _later(tokens: int) -> NDArray[np.bool_]:
     return positions[:, None] > positions
 
 
+def attend_variant(
+    queries: Floats,
+    cache: KVCache,
+    layer: int,
+    past: NDArray[np.int64],
+    scoring: Scoring,
+    sinks: Floats | None,
+    out: Floats,
+) -> None:
+    """Like :func:`attend`, with the window and softcap of `scoring`, and with `sinks` ``[heads]``: one block of all the
+    keys that some query sees."""
+    batch, tokens, heads, _ = queries.shape
+    for first in range(0, tokens, QUERY_BLOCK):
+        block = slice(first, min(first + QUERY_BLOCK, tokens))
+        count = block.stop - first
+        maximum = np.full((batch, count, heads), -np.inf if sinks is None else sinks, np.float32)
+        denominator = np.full((batch, count, heads), sinks is not None, np.float32)
+        accumulator = np.zeros((batch, count, *queries.shape[2:]), np.float32)
+        start = 0 if scoring.window is None else max(int(past.min()) + first + 1 - scoring.window, 0)
+        keys = range(start, int(past.max()) + block.stop)
+        running = (maximum, denominator, accumulator)
+        attend_block(queries[:, block], cache, layer, past + first, scoring, keys, running)
+        np.divide(accumulator, denominator[..., None], out=out[:, block])
+
+
 def attend_block(
     queries: Floats,
     cache: KVCache,
     layer: int,
     past: NDArray[np.int64],
-    scale: np.float32,
+    scoring: Scoring,
     keys: range,
     running: tuple[Floats, Floats, Floats],
 ) -> None:
@@ -104,8 +156,13 @@ def attend_block(
         if keys.start >= stop:
             continue
         block_keys = cache.keys[layer, sequence, :, keys.start : stop]
-        scores = np.matmul(_by_kv_head(queries[sequence], kv_heads) * scale, block_keys.transpose(0, 2, 1))
-        _hide_future(scores.reshape(kv_heads, -1, tokens, stop - keys.start), start, keys.start)
+        scores = np.matmul(_by_kv_head(queries[sequence], kv_heads) * scoring.scale, block_keys.transpose(0, 2, 1))
+        if scoring.softcap is not None:
+            scores = np.tanh(scores / scoring.softcap) * scoring.softcap
+        by_query = scores.reshape(kv_heads, -1, tokens, stop - keys.start)
+        _hide_future(by_query, start, keys.start)
+        if scoring.window is not None:
+            _hide_past(by_query, start, keys.start, scoring.window)
         scores = scores.reshape(heads, tokens, stop - keys.start)
         new_maximum = np.maximum(maximum.T, scores.max(axis=-1))
         # A row that has seen no key yet keeps maximum -∞: subtract 0 there, so that its weights are exp(-∞) = 0.

@@ -10,9 +10,8 @@ from xdsl.dialects.func import FuncOp
 
 from codesign.errors import CodesignError
 from codesign.plugins import API_VERSION
-from codesign.plugins.backend import Capabilities, LinearTrace, Support, Tokens
+from codesign.plugins.backend import Capabilities, LinearTrace, Observe, Support, Tokens
 from codesign.program import Program
-from codesign_dialects.encoding import FLOAT32, Encoding
 from codesign_dialects.transformer import KVCacheType, RepeatOp
 from codesign_dialects.transformer.shapes import features
 from codesign_numpy.buffers import Floats, KVCache
@@ -29,16 +28,23 @@ OPERATIONS = Capabilities(operations=frozenset(operation.name for operation in L
 class NumpySession:
     """A compiled program with a KV cache for `batch` sequences of up to `context` tokens."""
 
-    def __init__(self, program: Program, *, batch: int = 1, context: int = 0, trace: Trace | None = None):
+    def __init__(
+        self,
+        program: Program,
+        *,
+        batch: int = 1,
+        context: int = 0,
+        trace: Trace | None = None,
+        observe: Observe | None = None,
+    ):
         self._step = program.step
         type = self._step.body.block.args[-1].type
         assert isinstance(type, KVCacheType)
-        if type.encoding.data != Encoding(FLOAT32):
-            raise CodesignError(f"the KV cache stores <{type.encoding.data}>; the NumPy executor's stores float32")
         self._parameters = Parameters(program)
         self._weights: dict[object, object] = {}
         self._plans: dict[tuple[int, int], tuple[Plan, Inputs, Floats]] = {}
         self._trace = trace
+        self._observe = observe
         self._cache = KVCache.empty(type, batch, _context(type, context))
         self._past = np.zeros(batch, np.int64)
         terminator = self._step.body.block.last_op
@@ -70,7 +76,7 @@ class NumpySession:
         key = (longest, keep)
         if key not in self._plans:
             inputs = Inputs(np.zeros((len(tokens), longest), np.int64), self._past, np.zeros(len(tokens), np.int64))
-            plan = Plan(LOWERINGS, self._parameters, self._weights, inputs, keep, self._trace)
+            plan = Plan(LOWERINGS, self._parameters, self._weights, inputs, keep, self._trace, self._observe)
             logits = lower_step(plan, self._step, self._cache)
             self._keep_plan(key, (plan, inputs, logits))
         plan, inputs, logits = self._plans[key]
@@ -132,10 +138,12 @@ class NumpyExecutor:
         unknown = {op.name for function in functions for op in function.body.walk() if op.name not in known}
         return Support(tuple(f"{name}: the NumPy executor has no code for it" for name in sorted(unknown)))
 
-    def session(self, program: Program, *, batch: int = 1, context: int = 0) -> NumpySession:
+    def session(
+        self, program: Program, *, batch: int = 1, context: int = 0, observe: Observe | None = None
+    ) -> NumpySession:
         """Compile `program` for `batch` sequences of up to `context` tokens (0: the model's own)."""
         self._refuse_unsupported(program)
-        return NumpySession(program, batch=batch, context=context)
+        return NumpySession(program, batch=batch, context=context, observe=observe)
 
     def trace(self, program: Program, tokens: Sequence[int], *, layer: int) -> list[LinearTrace]:
         """Run `tokens` through the model and return the integer linear operations of `layer` as they ran.

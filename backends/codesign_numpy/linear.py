@@ -7,14 +7,14 @@ from xdsl.ir import SSAValue
 
 from codesign.errors import CodesignError
 from codesign.numerics.integer_matmul import exact_chunk, integer_matmul, scale_sums
-from codesign.numerics.quantization import largest_integer
+from codesign.numerics.quantization import largest_magnitude
 from codesign.plugins.backend import LinearTrace
 from codesign_dialects.formats import encoding_of
 from codesign_dialects.transformer import GetOp, LinearOp, RMSNormOp
 from codesign_dialects.transformer.shapes import shape_of
 from codesign_numpy.buffers import Floats, Integers, Weight
 from codesign_numpy.parameters import Parameters
-from codesign_numpy.plan import Plan, weight_of
+from codesign_numpy.plan import Plan, values_of, weight_of
 
 
 def lower_linear(op: LinearOp, plan: Plan) -> None:
@@ -27,30 +27,37 @@ def lower_linear(op: LinearOp, plan: Plan) -> None:
         _lower_fused(siblings, plan)
 
 
-def _siblings(op: LinearOp) -> list[LinearOp]:
-    """The linear operations without bias, of `op`'s block, that read the same input as it: query, key and value; gate
-    and up."""
-    if op.bias is not None:
-        return [op]
+def _readers(op: LinearOp) -> list[LinearOp]:
+    """The linear operations of `op`'s block that read the same input as it: query, key and value; gate and up."""
     block = op.parent_block()
     same = [
         use.operation
         for use in op.input.uses
         if isinstance(use.operation, LinearOp)
         and use.operation.input is op.input
-        and use.operation.bias is None
         and use.operation.parent_block() is block
     ]
     assert block is not None
     return sorted(same, key=block.get_operation_index)
 
 
+def _siblings(op: LinearOp) -> list[LinearOp]:
+    """The readers of `op`'s input that run as one product with it: those without bias, or itself alone."""
+    return [op] if op.bias is not None else [reader for reader in _readers(op) if reader.bias is None]
+
+
 def folds_weight(norm: RMSNormOp) -> bool:
     """Whether the weight of `norm` goes into those of the operations that read it: linear, of a layer, in float32."""
+    if norm.groups > 1:
+        return False
     readers = [use.operation for use in norm.result.uses]
     return bool(readers) and all(
         isinstance(op, LinearOp) and not op.integer and op.bias is None and _is_of_layer(op.weight) for op in readers
     )
+
+
+def _norm_weight(norm: RMSNormOp, plan: Plan) -> Floats:
+    return values_of(norm.weight, plan) + np.float32(norm.weight_offset)
 
 
 def _is_of_layer(weight: SSAValue) -> bool:
@@ -65,8 +72,7 @@ def _stacked(ops: list[LinearOp], plan: Plan) -> Floats:
         stacked = _prepare(key, plan.parameters)
         norm = ops[0].input.owner
         if isinstance(norm, RMSNormOp) and folds_weight(norm):
-            scale = weight_of(norm.weight, plan)
-            stacked *= plan.parameters.float32(scale.name, scale.layer)
+            stacked *= _norm_weight(norm, plan)
         plan.weights[key] = stacked
     return cast(Floats, plan.weights[key])
 
@@ -98,6 +104,8 @@ def _lower_fused(ops: list[LinearOp], plan: Plan) -> None:
     else:
         columns, results = x.T, out.T
         plan.calls.append(lambda: np.matmul(weight, columns, out=results))
+    if plan.observe is not None:
+        _observe(ops[0], x, plan)
     start = 0
     for op in ops:
         stop = start + shape_of(op.weight)[0]
@@ -106,18 +114,31 @@ def _lower_fused(ops: list[LinearOp], plan: Plan) -> None:
     _add_bias(ops[0], out, plan)
 
 
+def _observe(op: LinearOp, x: Floats, plan: Plan) -> None:
+    """Show the plan's observer the input ``[tokens, in]`` of `op` and of all that read it, once, as it is before a
+    norm's weight is folded away."""
+    readers = _readers(op)
+    if readers[0] is not op:
+        return
+    weights = [weight_of(reader.weight, plan) for reader in readers]
+    names, layer, observe = tuple(weight.name for weight in weights), weights[0].layer, plan.observe
+    norm = op.input.owner
+    scale = _norm_weight(norm, plan) if isinstance(norm, RMSNormOp) and folds_weight(norm) else None
+    assert observe is not None
+    plan.calls.append(lambda: observe(names, layer, x if scale is None else x * scale))
+
+
 def _add_bias(op: LinearOp, out: Floats, plan: Plan) -> None:
     if op.bias is None:
         return
-    weight = weight_of(op.bias, plan)
-    bias = plan.parameters.float32(weight.name, weight.layer)
+    bias = values_of(op.bias, plan)
     plan.calls.append(lambda: np.add(out, bias, out=out))
 
 
 def _lower_integer(op: LinearOp, plan: Plan) -> None:
     weight = weight_of(op.weight, plan)
     integers = plan.value(op.input, Integers)
-    limits = (largest_integer(encoding_of(operand.type)) for operand in (op.input, op.weight))
+    limits = (largest_magnitude(encoding_of(operand.type)) for operand in (op.input, op.weight))
     chunk = exact_chunk(*limits)
     prepared, scale = _prepared(weight, plan)
     out = plan.buffer(op.result)

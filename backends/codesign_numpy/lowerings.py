@@ -1,17 +1,21 @@
 """How each operation outside attention and linear algebra becomes NumPy calls."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import sqrt
 
 import numpy as np
 from xdsl.dialects import arith, func, scf
 from xdsl.dialects.builtin import IntegerAttr
-from xdsl.ir import Operation, SSAValue
+from xdsl.ir import Operation
 
 from codesign.errors import CodesignError
-from codesign.numerics.quantization import quantize
+from codesign.numerics.activation_quantizer import quantize_rows
+from codesign.numerics.encoded import quantize as quantize_values
+from codesign.numerics.quantization import check_integer
+from codesign_dialects.encoding import FLOAT32, Encoding
 from codesign_dialects.formats import encoding_of
 from codesign_dialects.transformer import (
+    ActivateOp,
     AddOp,
     AppendKVOp,
     AttentionBeginOp,
@@ -19,20 +23,40 @@ from codesign_dialects.transformer import (
     AttentionEndOp,
     AttentionOp,
     EmbeddingOp,
+    ExpertGatesOp,
     GateOp,
     GetOp,
     KeyBlocksOp,
     LastTokensOp,
+    LayerNormOp,
     LinearOp,
+    MoEOp,
+    PositionEmbeddingOp,
     QuantizeOp,
     RepeatOp,
     RMSNormOp,
     RotaryOp,
+    ScaleOp,
+    SoftcapOp,
 )
-from codesign_numpy.attention import attend, attend_block, attend_one
+from codesign_dialects.transformer.kv_cache import cache_of
+from codesign_numpy.activations import lower_activate, lower_gate
+from codesign_numpy.attention import Scoring, attend, attend_block, attend_one, attend_variant
 from codesign_numpy.buffers import Floats, Integers, KVCache
+from codesign_numpy.embeddings import lower_position_embedding, lower_scale, lower_softcap
+from codesign_numpy.experts import lower_expert_gates, lower_moe
 from codesign_numpy.linear import folds_weight, lower_linear
-from codesign_numpy.plan import Lowering, Plan, feature_major, lower_end, lower_get, lower_repeat, weight_of
+from codesign_numpy.norms import lower_head_norm, lower_layer_norm
+from codesign_numpy.plan import (
+    Lowering,
+    Plan,
+    feature_major,
+    lower_end,
+    lower_get,
+    lower_repeat,
+    values_of,
+    weight_of,
+)
 
 ONE = np.float32(1)
 CACHED_VALUES = 1 << 15
@@ -49,11 +73,6 @@ def _rows(array: Floats) -> Floats:
     return array.reshape(-1, array.shape[-1])
 
 
-def _values(value: SSAValue, plan: Plan) -> Floats:
-    weight = weight_of(value, plan)
-    return plan.parameters.float32(weight.name, weight.layer)
-
-
 def _embedding(op: EmbeddingOp, plan: Plan) -> None:
     table = plan.parameters.table(weight_of(op.table, plan).name)
     tokens, out = plan.inputs.tokens, plan.buffer(op.result)
@@ -61,6 +80,9 @@ def _embedding(op: EmbeddingOp, plan: Plan) -> None:
 
 
 def _rms_norm(op: RMSNormOp, plan: Plan) -> None:
+    if op.groups > 1:
+        lower_head_norm(op, plan)
+        return
     x, out = plan.array(op.input), plan.buffer(op.result)
     size, epsilon = x.shape[-1], op.epsilon.value.data
 
@@ -76,26 +98,26 @@ def _rms_norm(op: RMSNormOp, plan: Plan) -> None:
     single, single_out = x.reshape(-1), out.reshape(-1)
     plan.calls.append(call_on_one if single.size == size else call)
     if not folds_weight(op):
-        weight = _values(op.weight, plan)
+        weight = values_of(op.weight, plan) + np.float32(op.weight_offset)
         plan.calls.append(lambda: np.multiply(out, weight, out=out))
 
 
-def _rotation(plan: Plan, size: int, theta: float, pair: int) -> tuple[Floats, Floats]:
+def _rotation(plan: Plan, op: RotaryOp, pair: int) -> tuple[Floats, Floats]:
     """Cosines, and sines with the signs of the rotation, of this step's positions; one call a step fills them.
 
     Both broadcast with ``[batch, tokens, heads, …]``, a head's features split into pairs along the axis `pair`.
     """
-    key = (size, theta, pair)
+    key = (op.frequencies, op.magnitude, pair)
     if key not in plan.rotations:
-        shape = (plan.batch, plan.tokens, 1)
-        cosine = feature_major((*shape, size // 2))
-        sine = np.moveaxis(feature_major((*shape, size)).reshape(*shape, 2, size // 2), -2, 0)
-        frequencies = theta ** (-np.arange(0, size, 2) / size)
+        frequencies, magnitude = np.array(op.frequencies), op.magnitude
+        shape, turned = (plan.batch, plan.tokens, 1), 2 * len(frequencies)
+        cosine = feature_major((*shape, len(frequencies)))
+        sine = np.moveaxis(feature_major((*shape, turned)).reshape(*shape, 2, -1), -2, 0)
         offsets, past = np.arange(plan.tokens), plan.inputs.past
 
         def call() -> None:
             angles = (past[:, None] + offsets)[..., None, None] * frequencies
-            cosine[...], sine[1] = np.cos(angles), np.sin(angles)
+            cosine[...], sine[1] = magnitude * np.cos(angles), magnitude * np.sin(angles)
             np.negative(sine[1], out=sine[0])
 
         plan.calls.append(call)
@@ -107,12 +129,15 @@ def _rotary(op: RotaryOp, plan: Plan) -> None:
     x, out = plan.array(op.input), plan.buffer(op.result)
     scratch = plan.scratch(op, out.shape)
     heads = op.heads.value.data
-    size = x.shape[-1] // heads
-    halves = op.style.data == "half"
+    size, halves = op.turned, op.style.data == "half"
     split = (plan.batch, plan.tokens, heads, *((2, size // 2) if halves else (size // 2, 2)))
     pair = -2 if halves else -1
-    cosine, sine = _rotation(plan, size, op.theta.value.data, pair)
-    x, out, scratch = (array.reshape(split) for array in (x, out, scratch))
+    cosine, sine = _rotation(plan, op, pair)
+    x, out, scratch = (array.reshape(plan.batch, plan.tokens, heads, -1) for array in (x, out, scratch))
+    if size < x.shape[-1]:
+        still, kept = x[..., size:], out[..., size:]
+        plan.calls.append(lambda: np.copyto(kept, still))
+    x, out, scratch = (array[..., :size].reshape(split) for array in (x, out, scratch))
     swapped = np.flip(x, pair)
 
     def call() -> None:
@@ -125,7 +150,8 @@ def _rotary(op: RotaryOp, plan: Plan) -> None:
 
 def _gate(op: GateOp, plan: Plan) -> None:
     if op.activation.data != "silu":
-        raise CodesignError(f"{op.name}: the NumPy executor computes silu, not {op.activation.data}")
+        lower_gate(op, plan)
+        return
     gate, up, out = (_rows(array) for array in (plan.array(op.gate), plan.array(op.up), plan.buffer(op.result)))
     block = max(1, CACHED_VALUES // len(out))
     starts = range(0, out.shape[1], block)
@@ -151,11 +177,12 @@ def _quantize(op: QuantizeOp, plan: Plan) -> None:
     x, encoding = plan.array(op.input), encoding_of(op.result.type)
     if encoding.block is not None:
         raise CodesignError(f"{op.name}: the NumPy executor scales activations per channel, not as <{encoding}>")
+    bits = encoding.element.bits
     integers = Integers(plan.buffer(op.result), np.empty((*x.shape[:-1], 1), np.float32))
     plan.values[op.result] = integers
 
     def call() -> None:
-        quantized = quantize(x, encoding)
+        quantized = quantize_rows(x, bits)
         integers.values[...] = quantized.integers
         integers.scales[...] = quantized.scales
 
@@ -172,6 +199,17 @@ def _last_tokens(op: LastTokensOp, plan: Plan) -> None:
     plan.calls.append(call)
 
 
+def _held_as(encoding: Encoding) -> Callable[[Floats], Floats]:
+    """What a KV cache gives back, in float32, of the heads ``[…, size]`` that it stores: integers rounded as
+    activations are, other formats to nearest."""
+    if encoding == Encoding(FLOAT32):
+        return lambda heads: heads
+    if encoding.element.kind != "float":
+        check_integer(encoding)
+        return lambda heads: quantize_rows(heads, encoding.element.bits).dequantize()
+    return lambda heads: quantize_values(heads, encoding).values()
+
+
 def _append_kv(op: AppendKVOp, plan: Plan) -> None:
     cache, layer = plan.value(op.cache, KVCache), plan.value(op.layer, int)
     kv_heads, size = cache.keys.shape[2], cache.keys.shape[4]
@@ -180,11 +218,12 @@ def _append_kv(op: AppendKVOp, plan: Plan) -> None:
     cached_keys, cached_values = cache.keys[layer], cache.values[layer]
     past, tokens = plan.inputs.past, plan.tokens
     plan.values[op.result] = cache
+    held = _held_as(cache_of(op.cache).encoding.data)
 
     def call() -> None:
         for sequence, start in enumerate(past.tolist()):
-            cached_keys[sequence, :, start : start + tokens] = keys[sequence]
-            cached_values[sequence, :, start : start + tokens] = values[sequence]
+            cached_keys[sequence, :, start : start + tokens] = held(keys[sequence])
+            cached_values[sequence, :, start : start + tokens] = held(values[sequence])
 
     plan.calls.append(call)
 
@@ -194,6 +233,11 @@ def _attention(op: AttentionOp, plan: Plan) -> None:
     split = (plan.batch, plan.tokens, op.heads.value.data, cache.keys.shape[4])
     queries, out = plan.array(op.queries).reshape(split), plan.buffer(op.result).reshape(split)
     scale = np.float32(op.scale.value.data)
+    if op.window is not None or op.softcap is not None or op.sinks is not None:
+        sinks = None if op.sinks is None else values_of(op.sinks, plan)
+        scoring = Scoring.of(op)
+        plan.calls.append(lambda: attend_variant(queries, cache, layer, past, scoring, sinks, out))
+        return
     if plan.batch == plan.tokens == 1:
         # Most steps of a generation; what does not change from step to step is taken apart here.
         kv_heads, size = cache.keys.shape[2], cache.keys.shape[4]
@@ -222,10 +266,11 @@ def _key_blocks(op: KeyBlocksOp, plan: Plan) -> None:
 
 def _attention_begin(op: AttentionBeginOp, plan: Plan) -> None:
     maximum, denominator, accumulator = (plan.buffer(value) for value in op.results)
+    first = np.float32(-np.inf) if op.sinks is None else values_of(op.sinks, plan)
 
     def call() -> None:
-        maximum.fill(-np.inf)
-        denominator.fill(0)
+        maximum[...] = first
+        denominator.fill(op.sinks is not None)
         accumulator.fill(0)
 
     plan.calls.append(call)
@@ -234,7 +279,7 @@ def _attention_begin(op: AttentionBeginOp, plan: Plan) -> None:
 def _attention_block(op: AttentionBlockOp, plan: Plan) -> None:
     cache, layer, past = plan.value(op.cache, KVCache), plan.value(op.layer, int), plan.inputs.past
     split = (plan.batch, plan.tokens, op.heads.value.data, cache.keys.shape[4])
-    queries, scale, keys = plan.array(op.queries).reshape(split), np.float32(op.scale.value.data), op.keys.value.data
+    queries, scoring, keys = plan.array(op.queries).reshape(split), Scoring.of(op), op.keys.value.data
     index = plan.array(op.block)
     old = [plan.array(value) for value in (op.maximum, op.denominator, op.accumulator)]
     new = [plan.buffer(value) for value in op.results]
@@ -249,7 +294,7 @@ def _attention_block(op: AttentionBlockOp, plan: Plan) -> None:
             cache,
             layer,
             past,
-            scale,
+            scoring,
             range(first, first + keys),
             (maximum, denominator, accumulator),
         )
@@ -300,9 +345,16 @@ def _for(op: scf.ForOp, plan: Plan) -> None:
 LOWERINGS: Mapping[type[Operation], Lowering] = {
     arith.ConstantOp: _constant,
     EmbeddingOp: _embedding,
+    PositionEmbeddingOp: lower_position_embedding,
     RMSNormOp: _rms_norm,
+    LayerNormOp: lower_layer_norm,
     RotaryOp: _rotary,
     GateOp: _gate,
+    ActivateOp: lower_activate,
+    ExpertGatesOp: lower_expert_gates,
+    MoEOp: lower_moe,
+    ScaleOp: lower_scale,
+    SoftcapOp: lower_softcap,
     AddOp: _add,
     QuantizeOp: _quantize,
     LastTokensOp: _last_tokens,

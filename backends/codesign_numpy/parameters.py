@@ -28,10 +28,11 @@ class Parameters(parameters.Parameters):
 
     def is_mapped(self, name: str) -> bool:
         """Whether the values of a parameter that is not of a layer stand in its file as they are."""
-        return not self.is_quantized(name) and self.stored(name, None).format == "float32"
+        stored = self.program.tensors(name, None)
+        return not self.is_quantized(name) and len(stored) == 1 and stored[0].format == "float32"
 
     def table(self, name: str) -> Floats:
         """A table of which few rows are read: a view of the file where that stores float32."""
         if not self.is_mapped(name):
             return self.float32(name, None)
-        return self.stored(name, None).float32()
+        return self.program.tensors(name, None)[0].float32()

@@ -16,7 +16,7 @@ from xdsl.ir import Block, Operation, SSAValue
 from xdsl.traits import SymbolTable
 
 from codesign.errors import CodesignError
-from codesign.plugins.backend import LinearTrace
+from codesign.plugins.backend import LinearTrace, Observe
 from codesign_dialects.transformer import GetOp, LastTokensOp, RepeatOp
 from codesign_dialects.transformer.shapes import shape_of
 from codesign_numpy.buffers import KVCache, Weight
@@ -60,6 +60,7 @@ class Plan:
     inputs: Inputs
     keep: int
     trace: Trace | None = None
+    observe: Observe | None = None
     calls: list[Call] = field(default_factory=list[Call])
     values: dict[SSAValue, object] = field(default_factory=dict[SSAValue, object])
     layer: int = 0
@@ -158,6 +159,12 @@ def weight_of(value: SSAValue, plan: Plan) -> Weight:
         raise CodesignError("the NumPy executor takes a weight only from transformer.get")
     layer = None if get.layer is None else plan.value(get.layer, int)
     return Weight(get.parameter.string_value(), layer)
+
+
+def values_of(value: SSAValue, plan: Plan) -> Floats:
+    """The values of the parameter that `value` reads."""
+    weight = weight_of(value, plan)
+    return plan.parameters.float32(weight.name, weight.layer)
 
 
 def lower_get(op: GetOp, plan: Plan) -> None:

@@ -14,6 +14,7 @@ from codesign import __version__
 from codesign.cli.cost import cost
 from codesign.cli.demo import demo
 from codesign.cli.emit import emit
+from codesign.cli.eval import evaluate
 from codesign.cli.failures import USAGE, fail, warn
 from codesign.cli.import_ import import_model
 from codesign.cli.list import list_installed
@@ -29,6 +30,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "import": import_model,
     "opt": opt,
     "run": run,
+    "eval": evaluate,
     "cost": cost,
     "validate": validate,
     "emit": emit,

@@ -2,11 +2,13 @@
 
 import json
 import sys
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from math import floor, log10
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
     from rich.console import Console, RenderableType
     from rich.status import Status
 
@@ -55,6 +57,19 @@ def write_json(document: object) -> None:
 def progress(doing: str) -> "AbstractContextManager[Status]":
     """Show on stderr, while the block runs, what is being done; nothing where stderr is no terminal."""
     return _console(stderr=True).status(doing)
+
+
+@contextmanager
+def progress_bar(of: str) -> "Generator[Callable[[int, int], None]]":
+    """A bar on stderr that the block moves by telling how many are done, of how many; nothing where stderr is no
+    terminal."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = _console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(of, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def quantity(value: float | None, unit: str, *, prefixes: bool = True) -> str:

@@ -1,10 +1,10 @@
-"""A decoder's shape, and the IR that it is.
+"""The IR of a decoder.
 
 Every frontend reduces what it reads to a :class:`Decoder`; :func:`build` writes the one module that all of them share.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from itertools import groupby
 
 from xdsl.builder import ImplicitBuilder
 from xdsl.dialects import func
@@ -12,97 +12,30 @@ from xdsl.dialects.builtin import DYNAMIC_INDEX, IndexType, ModuleOp, TensorType
 from xdsl.ir import Attribute, Block, Region, SSAValue
 
 from codesign.errors import CodesignError
+from codesign.frontends.parameters import Parameters
+from codesign.frontends.shape import Decoder, Experts, Layer, Names
 from codesign.weights import StoredTensor
-from codesign_dialects.encoding import ENCODINGS, FLOAT32, Encoding, plain
 from codesign_dialects.transformer import (
     STEP,
+    ActivateOp,
     AddOp,
     AppendKVOp,
     AttentionOp,
     EmbeddingOp,
+    ExpertGatesOp,
     GateOp,
-    GetOp,
     KVCacheType,
     LastTokensOp,
+    LayerNormOp,
     LinearOp,
-    ParameterOp,
+    MoEOp,
+    PositionEmbeddingOp,
     RepeatOp,
     RMSNormOp,
     RotaryOp,
+    ScaleOp,
+    SoftcapOp,
 )
-from codesign_dialects.transformer.shapes import with_encoding
-
-LIMITS = {
-    "vocabulary": 1 << 24,
-    "hidden": 1 << 20,
-    "layers": 1 << 16,
-    "heads": 1 << 16,
-    "kv_heads": 1 << 16,
-    "head_size": 1 << 16,
-    "feed_forward": 1 << 24,
-    "context": 1 << 28,
-}
-"""No model is near these: a number above them is a broken file."""
-
-
-@dataclass(frozen=True)
-class Decoder:
-    """The shape of a Llama-like decoder: RMSNorm before attention and feed-forward, rotary positions, gated
-    feed-forward."""
-
-    vocabulary: int
-    hidden: int
-    layers: int
-    heads: int
-    kv_heads: int
-    head_size: int
-    feed_forward: int
-    context: int
-    epsilon: float
-    theta: float
-    activation: str = "silu"
-    rotary_style: str = "half"
-    tied: bool = False
-
-    def check(self, where: str) -> None:
-        """Refuse a shape that cannot be.
-
-        Raises
-        ------
-        CodesignError
-            Naming the field, its value and what it may be.
-        """
-        for name, limit in LIMITS.items():
-            value = getattr(self, name)
-            if not 1 <= value <= limit:
-                raise CodesignError(f"{where}: {name} is {value}; expected 1 to {limit}")
-        if self.heads % self.kv_heads:
-            raise CodesignError(f"{where}: {self.heads} heads do not divide among {self.kv_heads} KV heads")
-        if self.head_size % 2:
-            raise CodesignError(f"{where}: rotary positions need an even head size, got {self.head_size}")
-        if not 0 <= self.epsilon < 1 or not 1 <= self.theta <= 1e12:
-            raise CodesignError(
-                f"{where}: expected an epsilon in [0, 1) and a rotary theta in [1, 1e12], "
-                f"got {self.epsilon} and {self.theta}"
-            )
-
-
-@dataclass(frozen=True)
-class Names:
-    """What a kind of file calls each parameter; ``{}`` stands for the layer."""
-
-    embedding: str
-    norm: str
-    head: str
-    attention_norm: str
-    query: str
-    key: str
-    value: str
-    output: str
-    feed_forward_norm: str
-    gate: str
-    up: str
-    down: str
 
 
 def build(decoder: Decoder, names: Names, tensors: Mapping[str, StoredTensor] | None) -> ModuleOp:
@@ -115,123 +48,216 @@ def build(decoder: Decoder, names: Names, tensors: Mapping[str, StoredTensor] | 
     CodesignError
         When a tensor is missing or has another shape.
     """
-    return _Builder(decoder, names, tensors).module()
+    parameters = Parameters(names, decoder.biases, tensors)
+    for name, shape in _shapes(decoder, names):
+        parameters.add(name, shape)
+    d = decoder
+    cache = KVCacheType.of(layers=d.layers, heads=d.kv_heads, size=d.head_size, context=d.context)
+    kinds = {kind.name: kind for kind in d.pattern[: d.layers]}
+    if list(kinds.values()) != list(dict.fromkeys(d.pattern[: d.layers])):
+        raise CodesignError(f"kinds of layers that differ have names of their own; got {', '.join(kinds)}")
+    layers = [_LayerBuilder(d, names, parameters, kind).function(cache) for kind in kinds.values()]
+    return ModuleOp([*parameters.operations, *layers, _step(d, names, parameters, cache)])
 
 
-class _Builder:
-    def __init__(self, decoder: Decoder, names: Names, tensors: Mapping[str, StoredTensor] | None):
+def _shapes(d: Decoder, names: Names) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """The name and the shape of every parameter that the decoder has, those of the layers after the others."""
+    q, kv, head = d.heads * d.head_size, d.kv_heads * d.head_size, d.head_size
+    yield "embedding", (d.vocabulary, d.hidden)
+    if names.has("positions"):
+        yield "positions", (d.context, d.hidden)
+    yield "norm", (d.hidden,)
+    if not d.tied:
+        yield "head", (d.vocabulary, d.hidden)
+    layer: dict[str, tuple[int, ...]] = {
+        "attention_norm": (d.hidden,),
+        "query": (q, d.hidden),
+        "key": (kv, d.hidden),
+        "value": (kv, d.hidden),
+        "query_norm": (head if d.head_norm else q,),
+        "key_norm": (head if d.head_norm else kv,),
+        "sinks": (d.heads,),
+        "attention_inner_norm": (q,),
+        "output": (d.hidden, q),
+        "attention_post_norm": (d.hidden,),
+        "feed_forward_norm": (d.hidden,),
+    }
+    width = d.feed_forward
+    if d.experts is not None:
+        e, width = d.experts, d.experts.shared
+        layer |= {
+            "router": (e.count, d.hidden),
+            "selection_bias": (e.count,),
+            "expert_gate": (e.count, e.feed_forward, d.hidden),
+            "expert_up": (e.count, e.feed_forward, d.hidden),
+            "expert_down": (e.count, d.hidden, e.feed_forward),
+        }
+    if width:
+        layer |= {
+            "gate": (width, d.hidden),
+            "up": (width, d.hidden),
+            "feed_forward_inner_norm": (width,),
+            "down": (d.hidden, width),
+        }
+    layer["feed_forward_post_norm"] = (d.hidden,)
+    yield from ((f"layers.{name}", (d.layers, *shape)) for name, shape in layer.items() if names.has(name))
+
+
+class _LayerBuilder:
+    """Writes the function of one kind of layer."""
+
+    def __init__(self, decoder: Decoder, names: Names, parameters: Parameters, kind: Layer):
         self.decoder = decoder
         self.names = names
-        self.tensors = tensors
-        self.parameters: dict[str, ParameterOp] = {}
-
-    def module(self) -> ModuleOp:
-        """Parameters, the layer's function and the step."""
-        d = self.decoder
-        q, kv = d.heads * d.head_size, d.kv_heads * d.head_size
-        self._parameter("embedding", self.names.embedding, d.vocabulary, d.hidden)
-        self._parameter("norm", self.names.norm, d.hidden)
-        if not d.tied:
-            self._parameter("head", self.names.head, d.vocabulary, d.hidden)
-        for name, *shape in (
-            ("attention_norm", d.hidden),
-            ("query", q, d.hidden),
-            ("key", kv, d.hidden),
-            ("value", kv, d.hidden),
-            ("output", d.hidden, q),
-            ("feed_forward_norm", d.hidden),
-            ("gate", d.feed_forward, d.hidden),
-            ("up", d.feed_forward, d.hidden),
-            ("down", d.hidden, d.feed_forward),
-        ):
-            self._parameter(f"layers.{name}", getattr(self.names, name), d.layers, *shape)
-        cache = KVCacheType.of(layers=d.layers, heads=d.kv_heads, size=d.head_size, context=d.context)
-        return ModuleOp([*self.parameters.values(), self._layer(cache), self._step(cache)])
-
-    def _parameter(self, symbol: str, source: str, *shape: int) -> None:
-        type = TensorType(f32, shape)
-        formats = self._stored_formats(source, shape)
-        encoding = _encoding(formats.pop()) if len(formats) == 1 else None
-        if encoding is not None:
-            type = with_encoding(type, None if encoding == Encoding(FLOAT32) else encoding)
-        # Mixed quantization gives some layers more bits: such a stack is float32, decoded layer by layer.
-        decoded = self.tensors is not None and encoding is None
-        self.parameters[symbol] = ParameterOp(symbol, type, source, "decode" if decoded else None)
-
-    def _stored_formats(self, source: str, shape: tuple[int, ...]) -> set[str]:
-        if self.tensors is None:
-            return set()
-        stacked = "{}" in source
-        wanted = shape[1:] if stacked else shape
-        names = [source.replace("{}", str(layer)) for layer in range(shape[0])] if stacked else [source]
-        for name in names:
-            if name not in self.tensors:
-                raise CodesignError(f"the weights hold no tensor '{name}', which the configuration asks for")
-            if self.tensors[name].shape != wanted:
-                raise CodesignError(
-                    f"tensor '{name}' has shape {list(self.tensors[name].shape)}; "
-                    f"the configuration asks for {list(wanted)}"
-                )
-        return {self.tensors[name].format for name in names}
-
-    def _get(self, symbol: str, layer: SSAValue | None = None) -> SSAValue:
-        return GetOp(self.parameters[symbol], layer).result
-
-    def _layer(self, cache: KVCacheType) -> func.FuncOp:
-        d = self.decoder
-        hidden = TensorType(f32, (DYNAMIC_INDEX, DYNAMIC_INDEX, d.hidden))
-        block = _block(("layer", IndexType()), ("x", hidden), ("cache", cache), ("past", PER_SEQUENCE))
-        layer, x, kv, past = block.args
-
-        def linear(input: SSAValue, name: str) -> SSAValue:
-            return LinearOp(input, self._get(f"layers.{name}", layer)).result
-
-        def rotary(input: SSAValue, heads: int) -> SSAValue:
-            return RotaryOp(input, past, heads=heads, theta=d.theta, style=d.rotary_style).result
-
-        with ImplicitBuilder(block):
-            normed = RMSNormOp(x, self._get("layers.attention_norm", layer), d.epsilon).result
-            queries = rotary(linear(normed, "query"), d.heads)
-            keys = rotary(linear(normed, "key"), d.kv_heads)
-            kv = AppendKVOp(kv, layer, keys, linear(normed, "value"), past).result
-            attended = AttentionOp(queries, kv, layer, past, heads=d.heads, scale=d.head_size**-0.5).result
-            x = AddOp(x, linear(attended, "output")).result
-            normed = RMSNormOp(x, self._get("layers.feed_forward_norm", layer), d.epsilon).result
-            gated = GateOp(linear(normed, "gate"), linear(normed, "up"), d.activation).result
-            x = AddOp(x, linear(gated, "down")).result
-            func.ReturnOp(x, kv)
-        return _function("layer", block, [hidden, cache], private=True)
-
-    def _step(self, cache: KVCacheType) -> func.FuncOp:
-        d = self.decoder
-        tokens = TensorType(i32, (DYNAMIC_INDEX, DYNAMIC_INDEX))
-        block = _block(
-            ("tokens", tokens),
-            ("past", PER_SEQUENCE),
-            ("lengths", PER_SEQUENCE),
-            ("keep", IndexType()),
-            ("cache", cache),
+        self.parameters = parameters
+        self.kind = kind
+        hidden = TensorType(f32, (DYNAMIC_INDEX, DYNAMIC_INDEX, decoder.hidden))
+        cache = KVCacheType.of(
+            layers=decoder.layers, heads=decoder.kv_heads, size=decoder.head_size, context=decoder.context
         )
-        ids, past, lengths, keep, kv = block.args
-        with ImplicitBuilder(block):
-            table = self._get("embedding")
-            x = EmbeddingOp(ids, table).result
-            x, kv = RepeatOp("layer", 0, d.layers, [x, kv], [past]).outputs
-            x = LastTokensOp(x, lengths, keep).result
-            x = RMSNormOp(x, self._get("norm"), d.epsilon).result
-            logits = LinearOp(x, table if d.tied else self._get("head")).result
-            func.ReturnOp(logits, kv)
-        step = _function("step", block, [logits.type, cache])
-        step.attributes[STEP] = UnitAttr()
-        return step
+        self.block = _block(("layer", IndexType()), ("x", hidden), ("cache", cache), ("past", PER_SEQUENCE))
+        self.layer, self.x, self.cache, self.past = self.block.args
+
+    def function(self, cache: KVCacheType) -> func.FuncOp:
+        """Attention and feed-forward, one after the other or side by side, each added to what came in."""
+        x = self.x
+        with ImplicitBuilder(self.block):
+            normed = self._norm(x, "attention_norm")
+            attended, kv = self._attention(normed)
+            attended = self._norm(attended, "attention_post_norm")
+            if self.decoder.parallel:
+                entering = self._norm(x, "feed_forward_norm") if self.names.has("feed_forward_norm") else normed
+                x = AddOp(x, attended).result
+            else:
+                x = AddOp(x, attended).result
+                entering = self._norm(x, "feed_forward_norm")
+            x = AddOp(x, self._norm(self._feed_forward(entering), "feed_forward_post_norm")).result
+            func.ReturnOp(x, kv)
+        return _function(self.kind.name, self.block, [x.type, cache], private=True)
+
+    def _get(self, name: str) -> SSAValue:
+        return self.parameters.get(f"layers.{name}", self.layer)
+
+    def _bias(self, name: str) -> SSAValue | None:
+        return self._get(f"{name}_bias") if name in self.decoder.biases else None
+
+    def _linear(self, input: SSAValue, name: str) -> SSAValue:
+        return LinearOp(input, self._get(name), self._bias(name)).result
+
+    def _norm(self, input: SSAValue, name: str, heads: int = 1) -> SSAValue:
+        """The norm `name` of `input`, or `input` where the family has none."""
+        if not self.names.has(name):
+            return input
+        d = self.decoder
+        if d.layer_norm:
+            return LayerNormOp(input, self._get(name), self._bias(name), d.epsilon).result
+        return RMSNormOp(input, self._get(name), d.epsilon, heads=heads, offset=d.norm_offset).result
+
+    def _rotary(self, input: SSAValue, heads: int) -> SSAValue:
+        d, own = self.decoder, self.kind.theta
+        if not self.kind.rotary:
+            return input
+        return RotaryOp(
+            input,
+            self.past,
+            heads=heads,
+            theta=d.theta if own is None else own,
+            style=d.rotary_style,
+            size=d.rotary_size,
+            scaling=d.rotary_scaling if own is None else None,
+        ).result
+
+    def _attention(self, input: SSAValue) -> tuple[SSAValue, SSAValue]:
+        d = self.decoder
+        heads, kv_heads = (d.heads, d.kv_heads) if d.head_norm else (1, 1)
+        queries = self._rotary(self._norm(self._linear(input, "query"), "query_norm", heads), d.heads)
+        keys = self._rotary(self._norm(self._linear(input, "key"), "key_norm", kv_heads), d.kv_heads)
+        kv = AppendKVOp(self.cache, self.layer, keys, self._linear(input, "value"), self.past).result
+        attended = AttentionOp(
+            queries,
+            kv,
+            self.layer,
+            self.past,
+            heads=d.heads,
+            scale=d.head_size**-0.5 if d.attention_scale is None else d.attention_scale,
+            window=self.kind.window,
+            softcap=d.attention_softcap,
+            sinks=self._get("sinks") if self.names.has("sinks") else None,
+        ).result
+        return self._linear(self._norm(attended, "attention_inner_norm"), "output"), kv
+
+    def _feed_forward(self, input: SSAValue) -> SSAValue:
+        experts = self.decoder.experts
+        if experts is None:
+            return self._dense(input)
+        mixed = self._mixture(input, experts)
+        return AddOp(mixed, self._dense(input)).result if experts.shared else mixed
+
+    def _dense(self, input: SSAValue) -> SSAValue:
+        activation = self.decoder.activation
+        if self.names.has("gate"):
+            gated = GateOp(self._linear(input, "gate"), self._linear(input, "up"), activation).result
+        else:
+            gated = ActivateOp(self._linear(input, "up"), activation).result
+        return self._linear(self._norm(gated, "feed_forward_inner_norm"), "down")
+
+    def _mixture(self, input: SSAValue, experts: Experts) -> SSAValue:
+        gates = ExpertGatesOp(
+            self._linear(input, "router"),
+            self._get("selection_bias") if self.names.has("selection_bias") else None,
+            top_k=experts.chosen,
+            scoring=experts.scoring,
+            normalize=experts.normalize,
+            scale=experts.scale,
+            groups=experts.groups,
+        ).result
+        parts = ("expert_gate", "expert_up", "expert_down")
+        gate, up, down = (self._get(name) for name in parts)
+        return MoEOp(
+            input,
+            gates,
+            (gate, up, down),
+            tuple(bias for name in parts if (bias := self._bias(name)) is not None),
+            activation=self.decoder.activation,
+            limit=experts.limit,
+            up_offset=experts.up_offset,
+        ).result
 
 
-def _encoding(stored: str) -> Encoding | None:
-    """The encoding of a stored format; None for one, such as float64, that only files know."""
-    try:
-        return ENCODINGS[stored] if stored in ENCODINGS else plain(stored)
-    except KeyError:
-        return None
+def _step(d: Decoder, names: Names, parameters: Parameters, cache: KVCacheType) -> func.FuncOp:
+    """The model: embedding, layers, head."""
+    tokens = TensorType(i32, (DYNAMIC_INDEX, DYNAMIC_INDEX))
+    block = _block(
+        ("tokens", tokens), ("past", PER_SEQUENCE), ("lengths", PER_SEQUENCE), ("keep", IndexType()), ("cache", cache)
+    )
+    ids, past, lengths, keep, kv = block.args
+    with ImplicitBuilder(block):
+        table = parameters.get("embedding")
+        x = EmbeddingOp(ids, table).result
+        if d.embedding_scale is not None:
+            x = ScaleOp(x, d.embedding_scale).result
+        if names.has("positions"):
+            x = AddOp(x, PositionEmbeddingOp(ids, past, parameters.get("positions")).result).result
+        first = 0
+        for kind, run in groupby(range(d.layers), lambda layer: d.kind(layer).name):
+            count = len(list(run))
+            x, kv = RepeatOp(kind, first, count, [x, kv], [past]).outputs
+            first += count
+        x = LastTokensOp(x, lengths, keep).result
+        weight = parameters.get("norm")
+        if d.layer_norm:
+            bias = parameters.get("norm_bias") if "norm" in d.biases else None
+            x = LayerNormOp(x, weight, bias, d.epsilon).result
+        else:
+            x = RMSNormOp(x, weight, d.epsilon, offset=d.norm_offset).result
+        bias = parameters.get("head_bias") if "head" in d.biases else None
+        logits = LinearOp(x, table if d.tied else parameters.get("head"), bias).result
+        if d.logit_softcap is not None:
+            logits = SoftcapOp(logits, d.logit_softcap).result
+        func.ReturnOp(logits, kv)
+    step = _function("step", block, [logits.type, cache])
+    step.attributes[STEP] = UnitAttr()
+    return step
 
 
 PER_SEQUENCE = TensorType(i32, (DYNAMIC_INDEX,))

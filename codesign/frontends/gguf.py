@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from codesign.errors import CodesignError
-from codesign.frontends.decoder import Decoder, Names, build
+from codesign.frontends.decoder import build
+from codesign.frontends.shape import Decoder, Names
 from codesign.program import Program, describe
 from codesign.weights import GgufFile, open_gguf
 

@@ -13,6 +13,12 @@ def _quantize() -> "type[ModulePass]":
     return QuantizePass
 
 
+def _sparsify() -> "type[ModulePass]":
+    from codesign.passes.sparsify import SparsifyPass
+
+    return SparsifyPass
+
+
 def _block_attention() -> "type[ModulePass]":
     from codesign.passes.block_attention import BlockAttentionPass
 
@@ -33,6 +39,7 @@ def _schedule() -> "type[ModulePass]":
 
 PASSES: "dict[str, Callable[[], type[ModulePass]]]" = {
     "quantize": _quantize,
+    "sparsify": _sparsify,
     "block-attention": _block_attention,
     "lower-to-microcode": _lower_to_microcode,
     "schedule": _schedule,

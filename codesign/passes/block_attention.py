@@ -93,7 +93,7 @@ def _sram(module: ModuleOp, name: str | None) -> Sram:
 
 def _rewrite(attention: AttentionOp, keys: int) -> None:
     heads = attention.heads.value.data
-    begin = AttentionBeginOp(attention.queries, heads=heads)
+    begin = AttentionBeginOp(attention.queries, heads=heads, sinks=attention.sinks)
     blocks = KeyBlocksOp(attention.queries, attention.past, keys=keys)
     zero, one = arith.ConstantOp.from_int_and_width(0, IndexType()), arith.ConstantOp.from_int_and_width(1, IndexType())
     body = Block(arg_types=[IndexType(), *begin.result_types])

@@ -13,6 +13,10 @@ from codesign.workload import Workload
 FloatArray = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
 Tokens = Sequence[Sequence[int]]
 
+Observe = Callable[[tuple[str, ...], int | None, FloatArray], None]
+"""Sees the input ``[tokens, in]`` that linear operations on float32 share, with the names of their weights and the
+layer; the array is valid during the call."""
+
 
 @dataclass(frozen=True)
 class Capabilities:
@@ -96,8 +100,8 @@ class LinearTrace:
 class Executor(Backend, Protocol):
     """A backend that computes a program's values."""
 
-    def session(self, program: Program, *, batch: int = 1, context: int = 0) -> Session:
-        """Compile `program`; `context` 0 takes the model's own."""
+    def session(self, program: Program, *, batch: int = 1, context: int = 0, observe: Observe | None = None) -> Session:
+        """Compile `program`; `context` 0 takes the model's own. `observe` sees the inputs of linear operations."""
         ...
 
     def trace(self, program: Program, tokens: Sequence[int], *, layer: int) -> list[LinearTrace]:

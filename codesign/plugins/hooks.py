@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from xdsl.passes import ModulePass
 
     from codesign.plugins.backend import Backend
+    from codesign.plugins.family import Family
     from codesign.plugins.frontend import Frontend
     from codesign.units import Unit
     from codesign_dialects.encoding import Encoding
@@ -37,6 +38,11 @@ def register_units() -> "Iterable[Unit]":  # type: ignore[empty-body]
 @hookspec
 def register_frontends() -> "Iterable[Frontend]":  # type: ignore[empty-body]
     """Readers of somebody's model files, tried in order."""
+
+
+@hookspec
+def register_families() -> "Mapping[str, Callable[[], Family]]":  # type: ignore[empty-body]
+    """Architecture families of Hugging Face models by ``model_type``, each imported on first use."""
 
 
 @hookspec

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from xdsl.passes import ModulePass
 
     from codesign.plugins.backend import Backend
+    from codesign.plugins.family import Family
     from codesign.plugins.frontend import Frontend
     from codesign.units import Unit
     from codesign_dialects.encoding import Encoding
@@ -81,6 +82,10 @@ class Plugins:
     def frontends(self) -> "list[Frontend]":
         """Frontends in the order they are tried."""
         return cast("list[Frontend]", self._list("register_frontends"))
+
+    def families(self) -> "dict[str, Callable[[], Family]]":
+        """Architecture families by ``model_type``."""
+        return self._mapping("register_families", "family")
 
     def backends(self) -> "dict[str, Backend]":
         """Backends by name.

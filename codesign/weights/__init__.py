@@ -2,7 +2,7 @@
 
 from codesign.weights.checkpoint import Weights, open_weights
 from codesign.weights.gguf import GgufFile, open_gguf
-from codesign.weights.safetensors import open_safetensors
+from codesign.weights.safetensors import open_safetensors, write_safetensors
 from codesign.weights.stored import StoredTensor, TensorFile, WeightsError
 
 __all__ = [
@@ -14,4 +14,5 @@ __all__ = [
     "open_gguf",
     "open_safetensors",
     "open_weights",
+    "write_safetensors",
 ]

@@ -40,6 +40,9 @@ _FORMAT_OF_TYPE = {
     27: "int64",
     28: "float64",
     30: "bfloat16",
+    34: "tq1_0",
+    35: "tq2_0",
+    39: "mxfp4",
 }
 _UNREAD_TYPES = {
     9: "Q8_1",
@@ -55,9 +58,6 @@ _UNREAD_TYPES = {
     22: "IQ2_S",
     23: "IQ4_XS",
     29: "IQ1_M",
-    34: "TQ1_0",
-    35: "TQ2_0",
-    39: "MXFP4",
     40: "NVFP4",
     41: "Q1_0",
 }

@@ -7,13 +7,23 @@ ranges cover the rest of the file without overlap or hole.
 import json
 import mmap
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from reprlib import repr as short
 from typing import TypeAlias, cast
 
 from codesign.errors import nearest
-from codesign.weights.stored import Placement, TensorFile, WeightsError, check_name, map_file, place_tensors
+from codesign.files import write_whole
+from codesign.weights.stored import (
+    Placement,
+    StoredTensor,
+    TensorFile,
+    WeightsError,
+    check_name,
+    map_file,
+    place_tensors,
+)
 
 MAX_HEADER_BYTES = 100_000_000
 """The cap that the reference implementation sets."""
@@ -37,13 +47,44 @@ _FORMAT_OF_DTYPE = {
 }
 
 
+_ENCODINGS = "codesign.encodings"
+"""The key of the metadata that says, of tensors of bytes, in what shape and format they store what."""
+
+_MAX_FORMAT = 256
+
+
+def write_safetensors(path: Path, tensors: Iterable[StoredTensor]) -> None:
+    """Write tensors as they are stored. A format that safetensors does not know is a tensor of bytes, and the metadata
+    `codesign.encodings` gives its shape and format."""
+    header: dict[str, JsonValue] = {}
+    encodings: dict[str, JsonValue] = {}
+    payloads: list[bytes] = []
+    dtype_of = {format: dtype for dtype, format in _FORMAT_OF_DTYPE.items()}
+    end = 0
+    for tensor in tensors:
+        begin, end = end, end + tensor.nbytes
+        shape: list[JsonValue] = list(tensor.shape)
+        if tensor.format not in dtype_of:
+            encodings[tensor.name] = {"shape": shape, "format": tensor.format}
+            shape = [tensor.nbytes]
+        dtype = dtype_of.get(tensor.format, "U8")
+        header[tensor.name] = {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
+        payloads.append(tensor.payload.tobytes())
+    if encodings:
+        header["__metadata__"] = {_ENCODINGS: json.dumps(encodings)}
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    write_whole(path, b"".join([len(text).to_bytes(8, "little"), text, *payloads]))
+
+
 def open_safetensors(path: Path) -> TensorFile:
     """Map a safetensors file. Raises WeightsError if anything in its header is not as the format demands."""
     mapping = map_file(path)
     data_start = _data_start(path, mapping)
     header = parse_json_object(path, mapping[8:data_start], "header")
-    header.pop("__metadata__", None)
-    tensors = place_tensors(path, mapping, _placements(path, header, data_start))
+    encodings = _encodings(path, header.pop("__metadata__", None))
+    placements = (_encoded(path, placed, encodings) for placed in _placements(path, header, data_start))
+    tensors = place_tensors(path, mapping, placements)
     # No tensor leaves the data or overlaps another, so equal sums mean that there is no hole.
     covered = sum(tensor.nbytes for tensor in tensors.values())
     if covered != len(mapping) - data_start:
@@ -106,6 +147,26 @@ def _placements(path: Path, header: dict[str, JsonValue], data_start: int) -> It
             raise WeightsError(f"{where}: data_offsets must be [begin, end] with 0 <= begin <= end")
         begin, end = offsets
         yield Placement(name, shape, _FORMAT_OF_DTYPE[dtype], data_start + begin, end - begin)
+
+
+def _encodings(path: Path, metadata: JsonValue) -> dict[str, JsonValue]:
+    text = metadata.get(_ENCODINGS) if isinstance(metadata, dict) else None
+    return parse_json_object(path, text.encode(), f"metadata {_ENCODINGS}") if isinstance(text, str) else {}
+
+
+def _encoded(path: Path, placed: Placement, encodings: dict[str, JsonValue]) -> Placement:
+    """The tensor as its metadata has it; `place_tensors` checks that the bytes are as many as that takes."""
+    if placed.name not in encodings:
+        return placed
+    entry = encodings[placed.name]
+    shape = _naturals(entry.get("shape")) if isinstance(entry, dict) else None
+    format = entry.get("format") if isinstance(entry, dict) else None
+    if placed.format != "uint8" or shape is None or not isinstance(format, str) or len(format) > _MAX_FORMAT:
+        raise WeightsError(
+            f"{path}: tensor {placed.name!r}: {_ENCODINGS} must give a tensor of U8 a shape and a format of at most "
+            f"{_MAX_FORMAT} characters"
+        )
+    return replace(placed, shape=shape, format=format)
 
 
 def _naturals(value: JsonValue) -> tuple[int, ...] | None:

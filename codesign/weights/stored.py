@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codesign.errors import CodesignError
-from codesign.numerics.block_formats import FormatError, decode, find_format
+from codesign.numerics.block_formats import FormatError, decode, stored_nbytes
+from codesign_dialects.transformer.view import View
 
 _MAX_NAME = 1024
 _MAX_RANK = 8
@@ -29,7 +30,8 @@ class WeightsError(CodesignError):
 class StoredTensor:
     """One tensor of a file.
 
-    `shape` is row-major, outermost dimension first; `format` is a name of `codesign.numerics.block_formats`; `payload`
+    `shape` is row-major, outermost dimension first; `format` is a name or text that
+    `codesign.numerics.block_formats` takes; `payload`
     is the uint8 array `[bytes]`, for a file a read-only view of its memory map `mapping`.
     """
 
@@ -49,6 +51,37 @@ class StoredTensor:
         if self.format == "float32" and self.payload.ctypes.data % 4 == 0:
             return self.payload.view("<f4").reshape(self.shape)
         return decode(self.format, self.payload, self.shape)
+
+    def part(self, view: View) -> "StoredTensor":
+        """The part that `view` takes: the same bytes where they lie together, else a copy of them.
+
+        Raises WeightsError where the tensor has no such part, or cuts through values that share a byte or a scale.
+        """
+        try:
+            shape = view.shape(self.shape)
+        except ValueError as error:
+            raise WeightsError(f"tensor {self.name!r}: {error}") from error
+        kept, bytes = self.shape, self.payload
+        if view.transposed:
+            kept = (*kept[:-2], kept[-1], kept[-2])
+            bytes = bytes.reshape(*self.shape, self._unit(prod(self.shape))).swapaxes(-3, -2)
+        if view.count:
+            places = prod(kept[: view.axis])
+            rest = self._unit(prod(kept[: view.axis + 1]))
+            groups = bytes.reshape(places * view.groups, kept[view.axis] // view.groups, rest)
+            bytes = groups[:, view.first : view.first + view.count]
+        payload = bytes.reshape(-1)
+        shared = np.shares_memory(payload, self.payload)
+        if not shared:
+            self.release()
+        return StoredTensor(self.name, shape, self.format, payload, self.mapping if shared else None)
+
+    def _unit(self, units: int) -> int:
+        """Bytes of each of `units` equal parts that lie one after another."""
+        size, rest = divmod(self.nbytes, units)
+        if rest:
+            raise WeightsError(f"tensor {self.name!r}: a part of it cuts through the blocks of {self.format}")
+        return size
 
     def release(self) -> None:
         """Tell the operating system that the mapped pages are not needed, so that a copy and its source are not both
@@ -138,6 +171,6 @@ def _stored_nbytes(path: Path, placed: Placement) -> int:
     if any(size < 0 for size in shape) or prod(size for size in shape if size) > _MAX_VALUES:
         raise WeightsError(f"{path}: tensor {placed.name!r} has the impossible shape {shape}")
     try:
-        return find_format(placed.format).stored_nbytes(shape)
+        return stored_nbytes(placed.format, shape)
     except FormatError as error:
         raise WeightsError(f"{path}: tensor {placed.name!r}: {error}") from error

@@ -15,7 +15,8 @@ class NumberFormat:
     """One stored number.
 
     ``kind`` is ``int`` (two's complement), ``uint``, ``float`` (sign, exponent, mantissa) or ``ternary`` (-1, 0, 1).
-    ``finite`` marks floats that spend no exponent code on infinity (OCP E4M3, E2M1, …).
+    ``finite`` marks floats that spend no exponent code on infinity (OCP E4M3, E2M1, …). Of an integer's bits the last
+    `fraction` stand behind the binary point. `packed` numbers share a byte where that is tighter than `bits` each.
     """
 
     name: str
@@ -24,6 +25,37 @@ class NumberFormat:
     exponent: int = 0
     mantissa: int = 0
     finite: bool = False
+    fraction: int = 0
+    packed: int = 0
+
+    def stored_bits(self, count: int) -> int:
+        """Bits that `count` numbers side by side take."""
+        return 8 * ceil(count / self.packed) if self.packed else count * self.bits
+
+    @property
+    def largest(self) -> float:
+        """The largest finite value; of two's complement the largest whose negative exists in sign and magnitude too."""
+        if self.kind == "ternary":
+            return 1.0
+        if self.kind != "float":
+            return float(2 ** (self.bits - (self.kind == "int")) - 1) / 2**self.fraction
+        if self.mantissa == 0:
+            return 2.0**127
+        # OCP E4M3 gives its all-ones code to NaN; the narrower formats have no NaN.
+        steps = 2 ** (self.mantissa + 1) - (2 if self.finite and self.bits == 8 else 1)
+        return steps * 2.0 ** (self.largest_exponent - self.mantissa)
+
+    @property
+    def largest_exponent(self) -> int:
+        """The exponent of the largest power of two."""
+        if self.kind != "float":
+            return int(log2(self.largest))
+        return 2**self.exponent - 1 - self.bias - (not self.finite)
+
+    @property
+    def bias(self) -> int:
+        """The exponent code of 1."""
+        return 2 ** (self.exponent - 1) - 1
 
     @property
     def accumulator(self) -> "NumberFormat":
@@ -50,7 +82,9 @@ NUMBER_FORMATS: dict[str, NumberFormat] = {
         _float("fp6_e3m2", 3, 2, finite=True),
         _float("fp4_e2m1", 2, 1, finite=True),
         NumberFormat("e8m0", "float", 8, 8, 0, True),  # a power of two, no sign (OCP Microscaling Formats 1.0)
+        NumberFormat("fixed8_6", "int", 8, fraction=6),  # MXINT8's element (OCP Microscaling Formats 1.0, 5.3.4)
         NumberFormat("ternary", "ternary", 2),
+        NumberFormat("ternary5", "ternary", 2, packed=5),  # five to a byte, 3⁵ = 243
     )
 }
 """Formats known by name beside ``intN`` and ``uintN``, which exist for every N from 1 to 64."""
@@ -74,32 +108,52 @@ def number_format(name: str) -> NumberFormat:
 
 @dataclass(frozen=True)
 class Sparsity:
-    """N:M sparsity: of every `group` neighbours along the blocked axis, `kept` are stored, each with its index."""
+    """Which elements of a row are stored.
+
+    N:M sparsity keeps `kept` of every `group` neighboring blocks of `block` elements, each with its index in the group.
+    Where `row`, the share ``kept / group`` of the whole row's blocks is kept wherever they are, and a bit a block says
+    which.
+    """
 
     kept: int
     group: int
+    block: int = 1
+    row: bool = False
 
     @property
     def density(self) -> Fraction:
         """Stored elements over all elements."""
         return Fraction(self.kept, self.group)
 
-    @property
-    def index_bits(self) -> int:
-        """Bits of the index that accompanies each stored element."""
-        return ceil(log2(self.group))
+    def fits(self, length: int) -> bool:
+        """Whether a row of `length` elements can be stored so."""
+        blocks, rest = divmod(length, self.block)
+        return rest == 0 and (blocks * self.kept if self.row else blocks) % self.group == 0
+
+    def stored(self, length: int) -> int:
+        """Elements stored of a row of `length`."""
+        return ceil(length * self.density)
+
+    def index_bits(self, length: int) -> int:
+        """Bits of the indices of a row of `length`."""
+        if self.row:
+            return ceil(length / self.block)
+        return ceil(self.stored(length) / self.block) * ceil(log2(self.group))
 
     def __str__(self) -> str:
-        return f"{self.kept}:{self.group}"
+        text = f"{self.kept}:{self.group}"
+        return text + (f" block {self.block}" if self.block != 1 else "") + (" row" if self.row else "")
 
 
 @dataclass(frozen=True)
 class Encoding:
-    """What a tensor stores: ``value = element · scale + offset``.
+    """What a tensor stores: ``value = (element − zero point) · scale + offset``.
 
-    A scale (and an offset, where there is one) is shared by `block` neighbours along the last axis, by the whole last
-    axis when `block` is None, or by the whole tensor when `per_tensor`. Scale and offset are encodings themselves, so
-    that the two-level K-quants of GGUF need no special case.
+    A scale (and an offset or a zero point, where there is one) is shared by `block` neighbors along the last axis, by
+    the whole last axis when `block` is None, or by the whole tensor when `per_tensor`. They are encodings themselves,
+    so that the two-level scales of NVFP4 and of GGUF's K-quants need no special case.
+
+    Each row of elements, of scales, of offsets, of zero points and of indices begins on a byte of its own.
     """
 
     element: NumberFormat
@@ -108,29 +162,38 @@ class Encoding:
     block: int | None = None
     per_tensor: bool = False
     sparsity: Sparsity | None = None
+    zero_point: "Encoding | None" = None
+
+    @property
+    def companions(self) -> "dict[str, Encoding]":
+        """What is stored beside the elements and shared by several: of scale, offset and zero point those there are."""
+        named = {"scale": self.scale, "offset": self.offset, "zero": self.zero_point}
+        return {name: encoding for name, encoding in named.items() if encoding is not None}
 
     def scales(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape of the scales of a tensor of `shape`."""
-        if self.per_tensor:
+        if self.per_tensor or not shape:
             return ()
         return (*shape[:-1], ceil(shape[-1] / self.block) if self.block else 1)
 
-    def bits(self, shape: tuple[int, ...]) -> int:
-        """Bits that a tensor of `shape` occupies, scales, offsets and sparsity indices included."""
-        elements = prod(shape)
-        per_element = self.element.bits
+    def row_bits(self, length: int) -> tuple[int, int]:
+        """Bits of the elements and of the indices of a row of `length`."""
         if self.sparsity is not None:
-            elements = ceil(elements * self.sparsity.density)
-            per_element += self.sparsity.index_bits
-        total = elements * per_element
-        for companion in (self.scale, self.offset):
-            if companion is not None:
-                total += companion.bits(self.scales(shape))
-        return total
+            return self.element.stored_bits(self.sparsity.stored(length)), self.sparsity.index_bits(length)
+        block = self.block or length or 1
+        return length // block * self.element.stored_bits(block) + self.element.stored_bits(length % block), 0
+
+    def bits(self, shape: tuple[int, ...]) -> int:
+        """Bits that a tensor of `shape` stores, scales, offsets, zero points and indices included."""
+        rows, length = prod(shape[:-1]), shape[-1] if shape else 1
+        companions = sum(encoding.bits(self.scales(shape)) for encoding in self.companions.values())
+        return rows * sum(self.row_bits(length)) + companions
 
     def nbytes(self, shape: tuple[int, ...]) -> int:
-        """Bytes that a tensor of `shape` occupies."""
-        return ceil(self.bits(shape) / 8)
+        """Bytes that a tensor of `shape` occupies: those bits, each row of each kind filled up to whole bytes."""
+        rows, length = prod(shape[:-1]), shape[-1] if shape else 1
+        companions = sum(encoding.nbytes(self.scales(shape)) for encoding in self.companions.values())
+        return rows * sum(ceil(bits / 8) for bits in self.row_bits(length)) + companions
 
     def __str__(self) -> str:
         for name, known in ENCODINGS.items():
@@ -141,11 +204,8 @@ class Encoding:
     def structure(self) -> str:
         """The spelled-out form, ``int8, scale = <float32>, per = channel``."""
         fields = [self.element.name]
-        if self.scale is not None:
-            fields.append(f"scale = <{self.scale}>")
-        if self.offset is not None:
-            fields.append(f"offset = <{self.offset}>")
-        if self.scale is not None or self.offset is not None:
+        fields += [f"{name} = <{encoding}>" for name, encoding in self.companions.items()]
+        if self.companions:
             per = "tensor" if self.per_tensor else "channel" if self.block is None else str(self.block)
             fields.append(f"per = {per}")
         if self.sparsity is not None:
@@ -178,10 +238,22 @@ ENCODINGS: dict[str, Encoding] = {
     "q4_k": _k_quant("uint4", "uint6", 32, offset=True),
     "q5_k": _k_quant("uint5", "uint6", 32, offset=True),
     "q6_k": _k_quant("int6", "int8", 16, offset=False),
+    "tq1_0": _gguf("ternary5", 256),
+    "tq2_0": _gguf("ternary", 256),
     # OCP Microscaling Formats 1.0, section 5.
     "mxfp8_e4m3": Encoding(number_format("fp8_e4m3"), plain("e8m0"), block=32),
     "mxfp8_e5m2": Encoding(number_format("fp8_e5m2"), plain("e8m0"), block=32),
+    "mxfp6_e2m3": Encoding(number_format("fp6_e2m3"), plain("e8m0"), block=32),
+    "mxfp6_e3m2": Encoding(number_format("fp6_e3m2"), plain("e8m0"), block=32),
     "mxfp4": Encoding(number_format("fp4_e2m1"), plain("e8m0"), block=32),
-    "mxint8": Encoding(number_format("int8"), plain("e8m0"), block=32),
+    "mxint8": Encoding(number_format("fixed8_6"), plain("e8m0"), block=32),
+    # NVIDIA, "Pretraining Large Language Models with NVFP4" (2025), section 2.
+    "nvfp4": Encoding(
+        number_format("fp4_e2m1"),
+        Encoding(number_format("fp8_e4m3"), plain("float32"), per_tensor=True),
+        block=16,
+    ),
+    # Ma et al., "The Era of 1-bit LLMs" (2024), equations 1 to 3.
+    "bitnet_b1_58": Encoding(number_format("ternary"), plain("float32"), per_tensor=True),
 }
 """Encodings known by a name of their own."""

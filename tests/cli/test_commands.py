@@ -85,6 +85,33 @@ COST_KEYS = {
 }  # fmt: skip
 
 
+def test_eval_scores_a_text_against_the_unchanged_program(codesign, tmp_path):
+    text = tmp_path / "text.txt"
+    text.write_text("It was a truth universally acknowledged. " * 20)
+    alone = document(codesign("eval", "embedded", "--text", text, "--max-tokens", 100, "--json"))
+    assert alone["tokens"] == 100 and alone["predicted"] == 99
+    assert alone["kl_divergence"] is None and alone["perplexity"] > 1
+    pipeline = "quantize{weights=int4 group=32}"
+    changed = document(codesign("eval", "embedded", "-p", pipeline, "--text", text, "--max-tokens", 100, "--json"))
+    assert changed["reference_perplexity"] == pytest.approx(alone["perplexity"])
+    assert changed["kl_divergence"] > 0 and 0 < changed["top_1_agreement"] <= 1
+    shown = codesign("eval", "embedded", "-p", pipeline, "--text", text, "--max-tokens", 100)
+    assert f"perplexity {changed['perplexity']:.3f} over 99 tokens" in shown.out
+    assert "nats a token" in shown.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--text", "none.txt"], 1, "none.txt: cannot be read"),
+        (["--max-tokens", "1"], 2, "max_tokens must be at least 2, got 1"),
+    ],
+)
+def test_eval_refuses(codesign, arguments, code, message):
+    outcome = codesign("eval", "embedded", *arguments)
+    assert outcome.code == code and message in outcome.error
+
+
 def test_cost_of_one_chip_is_a_document_and_of_several_a_list(codesign):
     asked = ("cost", "embedded", "-p", INT8, "--input", 64, "--output", 32, "--json", "--chip", "edge")
     one = document(codesign(*asked))

@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from xdsl.dialects.builtin import StringAttr
+from xdsl.rewriter import InsertPoint, Rewriter
 
 from codesign.errors import CodesignError
 from codesign.ir import parse_module
 from codesign.plugins.manager import plugins
 from codesign.program import Program
-from codesign_dialects.transformer import GateOp
+from codesign_dialects.encoding import Encoding, number_format, plain
+from codesign_dialects.transformer import QuantizeOp, RMSNormOp
 from codesign_numpy.executor import NumpyExecutor, NumpySession
 
 EXAMPLES = settings(max_examples=40)
@@ -153,8 +154,12 @@ def find(program: Program, kind):
 
 def test_what_it_cannot_compute_is_refused_rather_than_computed_as_something_else(make_llama) -> None:
     program = make_llama().program()
-    find(program, GateOp).activation = StringAttr("relu")
-    with pytest.raises(CodesignError, match="relu"):
+    normed = find(program, RMSNormOp)
+    blocked = QuantizeOp(normed.input, Encoding(number_format("int8"), plain("float32"), block=4))
+    Rewriter.insert_op(blocked, InsertPoint.before(normed))
+    with pytest.raises(
+        CodesignError, match="scales activations per channel, not as <int8, scale = <float32>, per = 4>"
+    ):
         NumpySession(program).step([[1]])
 
 

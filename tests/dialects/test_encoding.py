@@ -1,6 +1,6 @@
 """Encodings: sizes against those of the stored formats, and the text of any encoding."""
 
-from math import ceil, prod
+from math import prod
 
 import pytest
 from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
@@ -11,7 +11,8 @@ from xdsl.dialects.builtin import Builtin, TensorType, f32
 from xdsl.parser import Parser
 from xdsl.utils.exceptions import ParseError
 
-from codesign.numerics.block_formats import FORMATS
+from codesign.numerics.block_formats import ARRAYS, stored_nbytes
+from codesign.numerics.ggml import LAYOUTS
 from codesign_dialects.encoding import (
     ENCODINGS,
     FLOAT32,
@@ -24,13 +25,12 @@ from codesign_dialects.encoding import (
 )
 from codesign_dialects.formats import EncodingAttr, Formats, encoding_of
 
-GGUF = [name for name in ENCODINGS if name in FORMATS]
 names = st.sampled_from([*NUMBER_FORMATS]) | st.builds(
     "{}{}".format, st.sampled_from(["int", "uint"]), st.integers(1, 64)
 )
 numbers = names.map(number_format)
 sparsities = st.none() | st.integers(1, 16).flatmap(
-    lambda group: st.builds(Sparsity, st.integers(1, group), st.just(group))
+    lambda group: st.builds(Sparsity, st.integers(1, group), st.just(group), st.integers(1, 4), st.booleans())
 )
 
 
@@ -38,12 +38,13 @@ sparsities = st.none() | st.integers(1, 16).flatmap(
 def encodings(draw: st.DrawFn, depth: int = 2) -> Encoding:
     """Any encoding that can be written: what shares a scale is said only where there is a scale or an offset."""
     companion = st.none() | encodings(depth - 1) if depth else st.none()
-    scale, offset = draw(companion), draw(companion)
+    scale, offset, zero = draw(companion), draw(companion), draw(companion)
     block, per_tensor = None, False
-    if scale is not None or offset is not None:
+    if scale is not None or offset is not None or zero is not None:
         block = draw(st.none() | st.integers(1, 4096))
         per_tensor = block is None and draw(st.booleans())
-    return Encoding(draw(numbers), scale, offset, block, per_tensor, draw(sparsities))
+    sparsity = draw(sparsities) if depth == 2 else None
+    return Encoding(draw(numbers), scale, offset, block, per_tensor, sparsity, zero)
 
 
 def parse(text: str) -> object:
@@ -67,50 +68,59 @@ def test_a_name_is_what_its_encoding_prints_as(name: str) -> None:
     assert str(ENCODINGS[name]) == name
 
 
-def test_every_stored_block_format_has_an_encoding() -> None:
-    assert set(GGUF) == {name for name, stored in FORMATS.items() if stored.values > 1}
-
-
-@pytest.mark.parametrize("name", GGUF)
+@pytest.mark.parametrize("name", LAYOUTS)
 @given(rows=st.integers(1, 5), blocks=st.integers(1, 5))
 def test_sizes_are_those_of_the_stored_format_and_of_ggml(name: str, rows: int, blocks: int) -> None:
     values, nbytes = GGML_QUANT_SIZES[GGMLQuantizationType[name.upper()]]
     shape = (rows, blocks * values)
-    assert ENCODINGS[name].nbytes(shape) == FORMATS[name].stored_nbytes(shape) == rows * blocks * nbytes
+    assert ENCODINGS[name].nbytes(shape) == stored_nbytes(name, shape) == rows * blocks * nbytes
 
 
-@pytest.mark.parametrize("name", [name for name in FORMATS if FORMATS[name].values == 1])
+@pytest.mark.parametrize("name", ARRAYS)
 def test_plain_sizes_are_those_of_the_stored_format(name: str) -> None:
     if name in ("bool", "float64"):
         with pytest.raises(KeyError):
             number_format(name)
         return
-    assert plain(name).nbytes((3, 5)) == FORMATS[name].stored_nbytes((3, 5))
+    assert plain(name).nbytes((3, 5)) == stored_nbytes(name, (3, 5))
 
 
-@given(
-    number=numbers,
-    scale=numbers,
-    shape=st.lists(st.integers(1, 40), min_size=1, max_size=3).map(tuple),
-    block=st.integers(1, 50),
-    sparsity=sparsities,
-)
-def test_bits_are_counted_block_by_block(number, scale, shape, block, sparsity) -> None:
+def counted(encoding: Encoding, shape: tuple[int, ...]) -> tuple[int, int]:
+    """Bits, and bits with each row filled up to bytes, by walking rows and blocks one by one."""
+    bits = filled = 0
+    for _ in range(prod(shape[:-1])):
+        length, index = shape[-1] if shape else 1, 0
+        sparsity = encoding.sparsity
+        if sparsity is not None:
+            blocks = length // sparsity.block
+            stored = blocks * sparsity.kept // sparsity.group
+            index = blocks if sparsity.row else stored * (sparsity.group - 1).bit_length()
+            length = stored * sparsity.block
+        together = 0
+        for start in range(0, length, length if sparsity or not encoding.block else encoding.block):
+            count = min(length - start, encoding.block or length) if not sparsity else length
+            packed = encoding.element.packed
+            together += 8 * -(-count // packed) if packed else count * encoding.element.bits
+        bits += together + index
+        filled += 8 * (-(-together // 8) + -(-index // 8))
+    for companion in (encoding.scale, encoding.offset, encoding.zero_point):
+        if companion is not None:
+            length = shape[-1] if shape else 1
+            scales = () if encoding.per_tensor else (*shape[:-1], len(range(0, length, encoding.block or length)))
+            more, more_filled = counted(companion, scales)
+            bits, filled = bits + more, filled + more_filled
+    return bits, filled
+
+
+@given(encodings(), st.lists(st.integers(1, 12), min_size=1, max_size=3).map(tuple))
+def test_bits_are_counted_block_by_block(encoding: Encoding, shape: tuple[int, ...]) -> None:
     """Against a count that walks the rows; a last, shorter block has a scale like the others."""
-    rows = prod(shape[:-1])
-    values = prod(shape)
-    stored = values if sparsity is None else ceil(values * sparsity.kept / sparsity.group)
-    index = 0 if sparsity is None else (sparsity.group - 1).bit_length()
-    payload = stored * (number.bits + index)
-    assert Encoding(number, sparsity=sparsity).bits(shape) == payload
-    scales = sum(len(range(0, shape[-1], block)) for _ in range(rows))
-    assert (
-        Encoding(number, Encoding(scale), block=block, sparsity=sparsity).bits(shape) == payload + scales * scale.bits
-    )
-    assert Encoding(number, Encoding(scale), sparsity=sparsity).bits(shape) == payload + rows * scale.bits
-    assert Encoding(number, Encoding(scale), per_tensor=True, sparsity=sparsity).bits(shape) == payload + scale.bits
-    both = Encoding(number, Encoding(scale), Encoding(scale), block)
-    assert both.bits(shape) == values * number.bits + 2 * scales * scale.bits
+    multiple = 1
+    if encoding.sparsity is not None:
+        multiple = encoding.sparsity.group * encoding.sparsity.block
+    shape = (*shape[:-1], shape[-1] * multiple)
+    bits, filled = counted(encoding, shape)
+    assert (encoding.bits(shape), encoding.nbytes(shape)) == (bits, filled // 8)
 
 
 @pytest.mark.parametrize(
@@ -133,6 +143,11 @@ def test_products_are_summed_in() -> None:
 
 def test_a_type_without_encoding_stores_float32() -> None:
     assert encoding_of(TensorType(f32, [2])) == Encoding(FLOAT32)
+
+
+def test_a_sparse_scale_is_refused() -> None:
+    with pytest.raises(ParseError, match="a scale cannot be sparse"):
+        parse("#formats.encoding<int8, scale = <float32, sparsity = 2:4>>")
 
 
 @given(encodings(), st.data())

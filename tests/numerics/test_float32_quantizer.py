@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from codesign.numerics.activation_quantizer import quantize_rows
+from codesign.numerics.encoded import quantize
 from codesign.numerics.float32 import Floats
-from codesign.numerics.quantization import quantize
+from codesign.numerics.quantization import Quantized
 from codesign_dialects.encoding import Encoding, number_format, plain
 from tests.numerics import float_oracle as oracle
 
-LIMIT = 0x42FE0000  # 127
 ONE = 0x3F800000
 
 
@@ -25,21 +25,21 @@ LIKE_ACTIVATIONS = st.floats(-1000, 1000, width=32)
 TINY = st.floats(-(2.0**-120), 2.0**-120, width=32)
 
 
-def exact_row(words: list[int]) -> tuple[int, list[int]]:
+def exact_row(words: list[int], bits: int) -> tuple[int, list[int]]:
     """The scale and the integers of a row, each operation by integers."""
-    largest = 0
+    largest, limit = 0, oracle.from_integer(2 ** (bits - 1) - 1)
     for word in words:
         largest = oracle.maximum(largest, word & ~oracle.SIGN)
-    inverse = oracle.divide(LIMIT, largest)
+    inverse = oracle.divide(limit, largest)
     if inverse == oracle.INFINITY:
         return ONE, [0] * len(words)
-    integers = [oracle.to_integer(oracle.multiply(word, inverse), 8) for word in words]
-    return oracle.divide(largest, LIMIT), integers
+    integers = [oracle.to_integer(oracle.multiply(word, inverse), bits) for word in words]
+    return oracle.divide(largest, limit), integers
 
 
-@given(st.one_of(floats(ANY), floats(LIKE_ACTIVATIONS), floats(TINY)))
-def test_every_operation_is_the_stated_one(values: Floats):
-    result = quantize_rows(values)
+@given(st.one_of(floats(ANY), floats(LIKE_ACTIVATIONS), floats(TINY)), st.integers(2, 8))
+def test_every_operation_is_the_stated_one(values: Floats, bits: int):
+    result = quantize_rows(values, bits)
     assert result.integers.dtype == np.int8
     assert result.scales.dtype == np.float32
     assert result.integers.shape == values.shape
@@ -50,7 +50,7 @@ def test_every_operation_is_the_stated_one(values: Floats):
         result.integers.reshape(-1, values.shape[-1]).tolist(),
         strict=True,
     )
-    assert list(got) == [exact_row(row) for row in rows]
+    assert list(got) == [exact_row(row, bits) for row in rows]
 
 
 @given(floats(st.floats(width=32, allow_nan=False, allow_infinity=False)))
@@ -81,7 +81,8 @@ def test_rows_too_small_to_invert_are_zero(largest: float):
 
 def test_division_and_product_by_the_inverse_agree_but_for_near_ties():
     values = np.random.default_rng(0).normal(size=(2_000, 576)).astype(np.float32)
-    product, division = quantize_rows(values), quantize(values, Encoding(number_format("int8"), plain("float32")))
+    product = quantize_rows(values)
+    division = Quantized.of(quantize(values, Encoding(number_format("int8"), plain("float32"))))
     np.testing.assert_array_equal(product.scales, division.scales)
     difference = product.integers.astype(np.int32) - division.integers
     assert 0 < np.count_nonzero(difference) < 1e-5 * values.size

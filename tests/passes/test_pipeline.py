@@ -82,7 +82,7 @@ def test_options_read_as_a_sentence() -> None:
 
 def test_an_empty_pipeline_changes_nothing(make_llama) -> None:
     program = make_llama().program()
-    result = apply_passes(program.module, parse_passes("  ", plugins()), plugins().context())
+    result = apply_passes(program, parse_passes("  ", plugins()), plugins().context()).module
     assert result is not program.module
     assert str(result) == str(program.module)
 
@@ -91,7 +91,7 @@ def test_after_sees_the_module_after_each_pass(make_llama) -> None:
     seen: list[tuple[str, bool, bool]] = []
     passes = parse_passes("quantize{weights=int8},block-attention{keys=8}", plugins())
     result = apply_passes(
-        make_llama().program().module,
+        make_llama().program(),
         passes,
         plugins().context(),
         lambda done, module: seen.append((done.name, "int8" in str(module), "attention_block" in str(module))),
@@ -110,7 +110,7 @@ def test_after_sees_the_module_after_each_pass(make_llama) -> None:
     ],
 )
 def test_what_passes_make_is_read_back(make_llama, pipeline) -> None:
-    module = apply_passes(make_llama().program().module, parse_passes(pipeline, plugins()), plugins().context())
+    module = apply_passes(make_llama().program(), parse_passes(pipeline, plugins()), plugins().context()).module
     again = parse_module(str(module), "test.mlir", plugins().context())
     assert again.is_structurally_equivalent(module)
     assert str(again) == str(module)

@@ -93,13 +93,31 @@ def test_the_logits_stay_as_close_as_the_bits_allow(data, bits, activations, mak
     assert 0 < error <= 10 / 2**bits
 
 
+def test_what_a_method_rounded_is_not_rounded_again(make_llama, apply) -> None:
+    with pytest.raises(CodesignError, match=r"@layers.query is quantized already, as <int4"):
+        apply(make_llama().program(), "quantize{weights=int4 method=mse},quantize{weights=int8}")
+
+
 @pytest.mark.parametrize(
     ("pipeline", "message"),
     [
         ("quantize", "quantize: say what to store weights as, e.g. quantize{weights=int8}"),
         ("quantize{weights=int9}", "quantize: weights=int9 is not supported; supported: int2 to int8"),
-        ("quantize{weights=float16}", "quantize: weights=float16 is not supported; supported: int2 to int8"),
-        ("quantize{weights=nonsense}", "quantize: weights=nonsense is not supported; supported: int2 to int8"),
+        ("quantize{weights=nonsense}", "quantize: weights=nonsense is not known; known: a number format such as int8"),
+        ("quantize{weights=q4_k group=32}", "quantize: weights=q4_k says all of it; leave out group="),
+        ("quantize{weights=q4_0}", "quantize: group=32 does not divide the 24 inputs of @layers.query"),
+        ("quantize{weights=uint4}", "quantize: weights=uint4 has no sign: give an offset= or a zero= point"),
+        ("quantize{weights=fp8_e4m3 zero=int8}", "quantize: a zero= point goes with integers, not with fp8_e4m3"),
+        ("quantize{weights=int4 scale=int8}", "quantize: scale=int8: expected a float format"),
+        ("quantize{weights=int4 zero=float16}", "quantize: a zero= point is an integer, not float16"),
+        ("quantize{weights=int4 group=4 per_tensor=true}", "quantize: group= and per_tensor= exclude each other"),
+        ("quantize{weights=uint4 zero=uint8 offset=float16}", "quantize: offset= and zero= exclude each other"),
+        ("quantize{weights=fp8_e4m3 activations=int8}", "supported: ternary and int2 to int8 with a scale"),
+        ("quantize{activations=int8 kv=int8}", "quantize: activations= goes with weights="),
+        ("quantize{kv=int12}", "quantize: kv=int12 is not supported; supported: int2 to int8"),
+        ("quantize{weights=int4 method=gtpq}", "quantize: no method is called gtpq; known: nearest, mse, gptq"),
+        ("quantize{weights=int4 method=gptq samples=0}", "quantize: samples must be at least 1, got 0"),
+        ("quantize{weights=int4 method=gptq}", "no tokenizer.json beside its weights"),
         (
             "quantize{weights=int8 activations=uint8}",
             "quantize: activations=uint8 is not supported; supported: int2 to int8",

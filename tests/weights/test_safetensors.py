@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from safetensors.numpy import save_file  # pyright: ignore[reportUnknownVariableType]
+from safetensors.numpy import load_file, save_file  # pyright: ignore[reportUnknownVariableType]
 
-from codesign.weights import WeightsError, open_safetensors
+from codesign.numerics.block_formats import encode
+from codesign.weights import StoredTensor, WeightsError, open_safetensors, write_safetensors
 
 ENTRY = {"dtype": "I8", "shape": [2], "data_offsets": [0, 2]}
 
@@ -136,3 +137,50 @@ def test_a_mutated_file_reads_or_is_refused(
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
     assert peak < 64 << 20
+
+
+def encoded_file(path: Path, entry: Any, data: bytes = b"\x12\x34") -> Path:
+    header = {
+        "w": {"dtype": "U8", "shape": [len(data)], "data_offsets": [0, len(data)]},
+        "__metadata__": {"codesign.encodings": json.dumps({"w": entry})},
+    }
+    path.write_bytes(safetensors_bytes(header, data))
+    return path
+
+
+def test_tensors_of_any_encoding_are_written_and_mapped_as_stored(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).normal(size=(4, 32)).astype(np.float32)
+    formats = ["int4, scale = <float16>, per = 8", "q4_0", "ternary5, scale = <float32>, per = tensor", "float32"]
+    stored = [StoredTensor(f"w{i}", (4, 32), format, encode(format, values)) for i, format in enumerate(formats)]
+    write_safetensors(tmp_path / "a.safetensors", stored)
+    load_file(tmp_path / "a.safetensors")  # the reference reader takes it for bytes
+    file = open_safetensors(tmp_path / "a.safetensors")
+    for tensor in stored:
+        mapped = file.tensors[tensor.name]
+        assert mapped.mapping is not None
+        assert (mapped.shape, mapped.format, mapped.nbytes) == (tensor.shape, tensor.format, tensor.nbytes)
+        np.testing.assert_array_equal(mapped.payload, tensor.payload)
+        np.testing.assert_array_equal(mapped.float32(), tensor.float32())
+    assert file.tensors["w0"].nbytes == 4 * (16 + 8), "four bits a weight and a half a group"
+    assert file.tensors["w2"].nbytes == 4 * 7 + 4, "five ternary weights a byte"
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        (7, "must give a tensor of U8 a shape and a format"),
+        ({"shape": [4]}, "must give a tensor of U8 a shape and a format"),
+        ({"shape": [-4], "format": "int4"}, "must give a tensor of U8 a shape and a format"),
+        ({"shape": [4], "format": "int8, " * 99}, "must give a tensor of U8 a shape and a format"),
+        ({"shape": [4], "format": "int5, scale"}, "unknown stored format 'int5, scale'"),
+        ({"shape": [4], "format": "int9000"}, "unknown stored format"),
+        ({"shape": [5], "format": "int4"}, r"int4 \(5,\) takes 3 bytes, but the header gives it 2"),
+        ({"shape": [4], "format": "int4, scale = <float32>, per = 3"}, "stores blocks of 3 values; a row of 4"),
+        ({"shape": [5], "format": "int8, sparsity = 2:4"}, "sparsity 2:4 does not divide a row of 5"),
+        ({"shape": [1 << 40, 1 << 40], "format": "int4"}, "impossible shape"),
+    ],
+    ids=str,
+)
+def test_encodings_that_do_not_hold_are_refused(tmp_path: Path, entry: Any, message: str) -> None:
+    with pytest.raises(WeightsError, match=message):
+        open_safetensors(encoded_file(tmp_path / "a.safetensors", entry))

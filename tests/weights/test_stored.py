@@ -5,9 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from codesign.weights import StoredTensor, WeightsError
 from codesign.weights.stored import Placement, map_file, place_tensors
+from codesign_dialects.transformer import View
 
 
 def resident_pages(path: Path) -> int:
@@ -91,3 +94,54 @@ def test_what_is_not_a_readable_file_is_refused(tmp_path: Path) -> None:
     for name, problem in [("empty", "is empty"), ("absent", "no such file"), (".", "not a regular file")]:
         with pytest.raises(WeightsError, match=problem):
             map_file(tmp_path / name)
+
+
+@given(data=st.data())
+def test_a_part_is_what_numpy_takes(data) -> None:
+    """Transposed, cut into groups along any axis: the values are those of the same indexing of the decoded tensor."""
+    shape = tuple(data.draw(st.lists(st.integers(1, 6), min_size=2, max_size=4)))
+    values = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+    transposed = data.draw(st.booleans())
+    turned = values.swapaxes(-1, -2) if transposed else values
+    axis = data.draw(st.integers(0, len(shape) - 1))
+    groups = data.draw(st.sampled_from([n for n in range(1, 7) if turned.shape[axis] % n == 0]))
+    size = turned.shape[axis] // groups
+    first = data.draw(st.integers(0, size - 1))
+    count = data.draw(st.integers(1, size - first))
+    places = [group * size + place for group in range(groups) for place in range(first, first + count)]
+    dtype = data.draw(st.sampled_from([np.float32, np.float16]))
+    stored = StoredTensor("w", shape, np.dtype(dtype).name, values.astype(dtype).reshape(-1).view(np.uint8))
+    view = View(transposed, axis, groups, first, count)
+    expected = turned.take(places, axis=axis)
+    assert view.shape(shape) == expected.shape
+    np.testing.assert_array_equal(stored.part(view).float32(), expected)
+    np.testing.assert_array_equal(stored.part(View(transposed=True)).float32(), values.swapaxes(-1, -2))
+
+
+def test_rows_that_lie_together_are_not_copied() -> None:
+    payload = np.zeros(4 * 6 * 8, np.uint8)
+    part = StoredTensor("w", (6, 8), "float32", payload).part(View(first=2, count=3))
+    assert np.shares_memory(part.payload, payload)
+    assert part.shape == (3, 8)
+
+
+def test_rows_of_blocks_are_taken_whole_and_nothing_smaller() -> None:
+    payload = np.arange(4 * 34, dtype=np.uint8)  # four rows of one q8_0 block
+    stored = StoredTensor("w", (4, 32), "q8_0", payload)
+    np.testing.assert_array_equal(stored.part(View(first=1, count=2)).payload, payload[34 : 3 * 34])
+    for view in (View(axis=1, first=0, count=16), View(transposed=True)):
+        with pytest.raises(WeightsError, match="tensor 'w': a part of it cuts through the blocks of q8_0"):
+            stored.part(view)
+
+
+@pytest.mark.parametrize(
+    ("view", "message"),
+    [
+        (View(axis=2, first=0, count=1), r"axis 2 of shape \[4, 6\] does not divide into 1 groups"),
+        (View(groups=3, first=0, count=1), r"axis 0 of shape \[4, 6\] does not divide into 3 groups"),
+        (View(first=3, count=2), "places 3 to 5 of groups of 4"),
+    ],
+)
+def test_a_part_that_is_not_there(view, message) -> None:
+    with pytest.raises(WeightsError, match=message):
+        StoredTensor("w", (4, 6), "float32", np.zeros(96, np.uint8)).part(view)

@@ -13,6 +13,7 @@ from codesign_cost.laws.network import NETWORK, exchange
 from codesign_cost.machine import Machine, stacked
 from codesign_cost.technology import Figure
 from codesign_dialects.chip import Quantizer
+from codesign_dialects.encoding import Sparsity
 
 
 def cycles(rows: Array, columns: Array, reduction: Array, machine: Machine, rate: Array) -> Array:
@@ -49,7 +50,7 @@ def _product(table: Products, machine: Machine, values: Values) -> Usage:
     macs = table.rows * columns * reduction
     kept = [
         float(weight.sparsity.density)
-        if weight.sparsity is not None and unit.sparsity == (weight.sparsity.kept, weight.sparsity.group)
+        if weight.sparsity is not None and unit.sparsity is not None and weight.sparsity == Sparsity(*unit.sparsity)
         else 1.0
         for weight in table.weights
     ]

@@ -13,18 +13,23 @@ from codesign_dialects.transformer.attention import (
     AttentionOp,
     KeyBlocksOp,
 )
+from codesign_dialects.transformer.experts import ExpertGatesOp, MoEOp
+from codesign_dialects.transformer.feed_forward import ActivateOp, GateOp
 from codesign_dialects.transformer.kv_cache import KVCacheType
 from codesign_dialects.transformer.layers import (
     AddOp,
     EmbeddingOp,
-    GateOp,
     LastTokensOp,
     LinearOp,
+    PositionEmbeddingOp,
     QuantizeOp,
-    RMSNormOp,
-    RotaryOp,
+    ScaleOp,
+    SoftcapOp,
 )
+from codesign_dialects.transformer.norms import LayerNormOp, RMSNormOp
 from codesign_dialects.transformer.parameters import GetOp, ParameterOp, RepeatOp
+from codesign_dialects.transformer.rotary import RotaryOp, RotaryScalingAttr
+from codesign_dialects.transformer.view import View, ViewAttr
 
 STEP = "transformer.step"
 """The unit attribute of the function that is the model's step."""
@@ -36,11 +41,18 @@ Transformer = Dialect(
         GetOp,
         RepeatOp,
         EmbeddingOp,
+        PositionEmbeddingOp,
         LinearOp,
         RMSNormOp,
+        LayerNormOp,
         RotaryOp,
         GateOp,
+        ActivateOp,
+        ExpertGatesOp,
+        MoEOp,
         AddOp,
+        ScaleOp,
+        SoftcapOp,
         QuantizeOp,
         LastTokensOp,
         AppendKVOp,
@@ -50,11 +62,12 @@ Transformer = Dialect(
         AttentionBlockOp,
         AttentionEndOp,
     ],
-    [KVCacheType],
+    [KVCacheType, RotaryScalingAttr, ViewAttr],
 )
 
 __all__ = [
     "STEP",
+    "ActivateOp",
     "AddOp",
     "AppendKVOp",
     "AttentionBeginOp",
@@ -62,16 +75,25 @@ __all__ = [
     "AttentionEndOp",
     "AttentionOp",
     "EmbeddingOp",
+    "ExpertGatesOp",
     "GateOp",
     "GetOp",
     "KVCacheType",
     "KeyBlocksOp",
     "LastTokensOp",
+    "LayerNormOp",
     "LinearOp",
+    "MoEOp",
     "ParameterOp",
+    "PositionEmbeddingOp",
     "QuantizeOp",
     "RMSNormOp",
     "RepeatOp",
     "RotaryOp",
+    "RotaryScalingAttr",
+    "ScaleOp",
+    "SoftcapOp",
     "Transformer",
+    "View",
+    "ViewAttr",
 ]

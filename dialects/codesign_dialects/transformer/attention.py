@@ -12,6 +12,8 @@ from xdsl.irdl import (
     ParsePropInAttrDict,
     irdl_op_definition,
     operand_def,
+    opt_operand_def,
+    opt_prop_def,
     prop_def,
     result_def,
     traits_def,
@@ -26,6 +28,7 @@ from codesign_dialects.transformer.shapes import (
     tensor_of,
     verify_activation,
     verify_per_sequence,
+    verify_shape,
     with_features,
 )
 
@@ -36,6 +39,13 @@ def _verify_queries(op: Operation, queries: SSAValue, cache: KVCacheType, heads:
             f"{op.name}: {heads} query heads do not divide among {cache.heads.data} KV heads of the cache"
         )
     verify_activation(op, "the queries", queries, heads * cache.size.data)
+
+
+def _verify_masking(op: Operation, window: IntegerAttr | None, softcap: FloatAttr[Float64Type] | None) -> None:
+    if window is not None and window.value.data < 1:
+        raise VerifyException(f"{op.name}: a window holds at least one key, got {window.value.data}")
+    if softcap is not None and not softcap.value.data > 0:
+        raise VerifyException(f"{op.name}: the softcap is positive, got {softcap.value.data}")
 
 
 @irdl_op_definition
@@ -74,7 +84,13 @@ class AppendKVOp(IRDLOperation):
 
 @irdl_op_definition
 class AttentionOp(IRDLOperation):
-    """``softmax(scale · q · kᵀ) · v`` of one layer, causal (Vaswani et al., 2017, equation 1)."""
+    """``softmax(scale · q · kᵀ) · v`` of one layer, causal (Vaswani et al., 2017, equation 1).
+
+    With a ``window`` the token at position p sees positions p - window + 1 … p only (Beltagy et al., "Longformer",
+    2020). With a ``softcap`` scores become ``softcap · tanh(score / softcap)`` before the softmax (Gemma Team, "Gemma
+    2", 2024). ``sinks`` ``[heads]`` are scores of one more key for each head, whose value is zero (OpenAI, "gpt-oss",
+    2025, section 2.2).
+    """
 
     name = "transformer.attention"
 
@@ -82,19 +98,40 @@ class AttentionOp(IRDLOperation):
     cache = operand_def(KVCacheType)
     layer = operand_def(IndexType)
     past = operand_def(Tensor)
+    sinks = opt_operand_def(Tensor)
     heads = prop_def(IntegerAttr)
     scale = prop_def(FloatAttr[Float64Type])
+    window = opt_prop_def(IntegerAttr)
+    softcap = opt_prop_def(FloatAttr[Float64Type])
     result = result_def(Tensor)
 
     irdl_options = (ParsePropInAttrDict(),)
-    assembly_format = "$queries `,` $cache `[` $layer `]` `,` $past attr-dict `:` functional-type(operands, results)"
+    assembly_format = (
+        "$queries `,` $cache `[` $layer `]` `,` $past (`sinks` $sinks^)? attr-dict "
+        "`:` functional-type(operands, results)"
+    )
 
     def __init__(
-        self, queries: SSAValue, cache: SSAValue, layer: SSAValue, past: SSAValue, *, heads: int, scale: float
+        self,
+        queries: SSAValue,
+        cache: SSAValue,
+        layer: SSAValue,
+        past: SSAValue,
+        *,
+        heads: int,
+        scale: float,
+        window: int | None = None,
+        softcap: float | None = None,
+        sinks: SSAValue | None = None,
     ):
         super().__init__(
-            operands=[queries, cache, layer, past],
-            properties={"heads": IntegerAttr(heads, i64), "scale": FloatAttr(scale, f64)},
+            operands=[queries, cache, layer, past, sinks],
+            properties={
+                "heads": IntegerAttr(heads, i64),
+                "scale": FloatAttr(scale, f64),
+                "window": None if window is None else IntegerAttr(window, i64),
+                "softcap": None if softcap is None else FloatAttr(softcap, f64),
+            },
             result_types=[queries.type],
         )
 
@@ -102,6 +139,9 @@ class AttentionOp(IRDLOperation):
         _verify_queries(self, self.queries, cache_of(self.cache), self.heads.value.data)
         verify_activation(self, "the result", self.result, features(self.queries))
         verify_per_sequence(self, "past", self.past)
+        _verify_masking(self, self.window, self.softcap)
+        if self.sinks is not None:
+            verify_shape(self, "the sinks", self.sinks, (self.heads.value.data,))
 
 
 @irdl_op_definition
@@ -137,12 +177,13 @@ def _verify_block(op: Operation, keys: IntegerAttr) -> None:
 
 @irdl_op_definition
 class AttentionBeginOp(IRDLOperation):
-    """The running state before any key block: maximum -∞ and denominator 0 ``[batch, tokens, heads]``, accumulator
-    0."""
+    """The running state before any key block: maximum -∞ and denominator 0 ``[batch, tokens, heads]``, accumulator 0;
+    with sinks, which are keys of value zero, maximum `sinks` and denominator 1."""
 
     name = "transformer.attention_begin"
 
     queries = operand_def(Tensor)
+    sinks = opt_operand_def(Tensor)
     heads = prop_def(IntegerAttr)
     maximum = result_def(Tensor)
     denominator = result_def(Tensor)
@@ -150,18 +191,20 @@ class AttentionBeginOp(IRDLOperation):
 
     traits = traits_def(Pure())
     irdl_options = (ParsePropInAttrDict(),)
-    assembly_format = "$queries attr-dict `:` functional-type(operands, results)"
+    assembly_format = "$queries (`sinks` $sinks^)? attr-dict `:` functional-type(operands, results)"
 
-    def __init__(self, queries: SSAValue, *, heads: int):
+    def __init__(self, queries: SSAValue, *, heads: int, sinks: SSAValue | None = None):
         statistic = with_features(tensor_of(queries), heads)
         super().__init__(
-            operands=[queries],
+            operands=[queries, sinks],
             properties={"heads": IntegerAttr(heads, i64)},
             result_types=[statistic, statistic, with_features(tensor_of(queries), features(queries))],
         )
 
     def verify_(self) -> None:
         verify_activation(self, "the queries", self.queries)
+        if self.sinks is not None:
+            verify_shape(self, "the sinks", self.sinks, (self.heads.value.data,))
         verify_activation(self, "the maximum", self.maximum, self.heads.value.data)
         verify_activation(self, "the denominator", self.denominator, self.heads.value.data)
         verify_activation(self, "the accumulator", self.accumulator, features(self.queries))
@@ -172,7 +215,7 @@ class AttentionBlockOp(IRDLOperation):
     """One step of the online softmax (Milakov and Gimelshein, 2018, algorithm 3; Dao et al., 2022, algorithm 1).
 
     Takes keys ``block · keys … block · keys + keys - 1`` of the cache, and the running state; returns the state that
-    covers them too.
+    covers them too. ``window`` and ``softcap`` are those of the attention.
     """
 
     name = "transformer.attention_block"
@@ -188,6 +231,8 @@ class AttentionBlockOp(IRDLOperation):
     heads = prop_def(IntegerAttr)
     keys = prop_def(IntegerAttr)
     scale = prop_def(FloatAttr[Float64Type])
+    window = opt_prop_def(IntegerAttr)
+    softcap = opt_prop_def(FloatAttr[Float64Type])
     new_maximum = result_def(Tensor)
     new_denominator = result_def(Tensor)
     new_accumulator = result_def(Tensor)
@@ -208,7 +253,13 @@ class AttentionBlockOp(IRDLOperation):
     ):
         super().__init__(
             operands=[attention.queries, attention.cache, attention.layer, attention.past, block, *running],
-            properties={"heads": attention.heads, "keys": IntegerAttr(keys, i64), "scale": attention.scale},
+            properties={
+                "heads": attention.heads,
+                "keys": IntegerAttr(keys, i64),
+                "scale": attention.scale,
+                "window": attention.window,
+                "softcap": attention.softcap,
+            },
             result_types=[value.type for value in running],
         )
 
@@ -217,6 +268,7 @@ class AttentionBlockOp(IRDLOperation):
         _verify_queries(self, self.queries, cache_of(self.cache), heads)
         verify_per_sequence(self, "past", self.past)
         _verify_block(self, self.keys)
+        _verify_masking(self, self.window, self.softcap)
         for name, value, extent in (
             ("the maximum", self.maximum, heads),
             ("the denominator", self.denominator, heads),

@@ -8,11 +8,8 @@ from xdsl.dialects.builtin import (
     Float64Type,
     FloatAttr,
     IndexType,
-    IntegerAttr,
-    StringAttr,
     TensorType,
     f64,
-    i64,
 )
 from xdsl.ir import SSAValue
 from xdsl.irdl import (
@@ -43,9 +40,6 @@ from codesign_dialects.transformer.shapes import (
     written,
 )
 
-ACTIVATIONS = ("silu", "gelu", "gelu_tanh", "relu")
-ROTARY_STYLES = ("half", "interleaved")
-
 
 @irdl_op_definition
 class EmbeddingOp(IRDLOperation):
@@ -72,6 +66,38 @@ class EmbeddingOp(IRDLOperation):
                 f"{self.name}: tokens are [batch, tokens] and the table is [vocabulary, features], "
                 f"got {written(tokens)} and {written(table)}"
             )
+        verify_shape(self, "the result", self.result, (*tokens, table[1]))
+
+
+@irdl_op_definition
+class PositionEmbeddingOp(IRDLOperation):
+    """Rows of `table` ``[positions, features]`` at the positions `past`, `past` + 1, … of `tokens` ``[batch, tokens]``:
+    positions that a model learned."""
+
+    name = "transformer.position_embedding"
+
+    tokens = operand_def(Tensor)
+    past = operand_def(Tensor)
+    table = operand_def(Tensor)
+    result = result_def(Tensor)
+
+    traits = traits_def(Pure())
+    assembly_format = "$tokens `,` $past `,` $table attr-dict `:` functional-type(operands, results)"
+
+    def __init__(self, tokens: SSAValue, past: SSAValue, table: SSAValue):
+        shape = (*shape_of(tokens), features(table))
+        super().__init__(
+            operands=[tokens, past, table], result_types=[TensorType(tensor_of(table).element_type, shape)]
+        )
+
+    def verify_(self) -> None:
+        tokens, table = shape_of(self.tokens), shape_of(self.table)
+        if len(tokens) != 2 or len(table) != 2:
+            raise VerifyException(
+                f"{self.name}: tokens are [batch, tokens] and the table is [positions, features], "
+                f"got {written(tokens)} and {written(table)}"
+            )
+        verify_per_sequence(self, "past", self.past)
         verify_shape(self, "the result", self.result, (*tokens, table[1]))
 
 
@@ -127,109 +153,6 @@ class LinearOp(IRDLOperation):
 
 
 @irdl_op_definition
-class RMSNormOp(IRDLOperation):
-    """``x / sqrt(mean(x²) + epsilon) · weight`` over the features (Zhang and Sennrich, 2019, equation 4)."""
-
-    name = "transformer.rms_norm"
-
-    input = operand_def(Tensor)
-    weight = operand_def(Tensor)
-    epsilon = prop_def(FloatAttr[Float64Type])
-    result = result_def(Tensor)
-
-    traits = traits_def(Pure())
-    irdl_options = (ParsePropInAttrDict(),)
-    assembly_format = "$input `,` $weight attr-dict `:` functional-type(operands, results)"
-
-    def __init__(self, input: SSAValue, weight: SSAValue, epsilon: float):
-        super().__init__(
-            operands=[input, weight], properties={"epsilon": FloatAttr(epsilon, f64)}, result_types=[input.type]
-        )
-
-    def verify_(self) -> None:
-        verify_activation(self, "the input", self.input)
-        verify_shape(self, "the weight", self.weight, (features(self.input),))
-        verify_activation(self, "the result", self.result, features(self.input))
-        if not 0 <= self.epsilon.value.data < 1:
-            raise VerifyException(f"{self.name}: epsilon is a small positive number, got {self.epsilon.value.data}")
-
-
-@irdl_op_definition
-class RotaryOp(IRDLOperation):
-    """Rotary position embedding (Su et al., 2021, equation 34) of each head's features at positions `past`, `past` +
-    1, …
-
-    ``style`` tells which features make a pair: ``half`` pairs i with i + size/2, ``interleaved`` 2i with 2i + 1.
-    Angles are ``position · theta^(-2i/size)``.
-    """
-
-    name = "transformer.rotary"
-
-    input = operand_def(Tensor)
-    past = operand_def(Tensor)
-    heads = prop_def(IntegerAttr)
-    theta = prop_def(FloatAttr[Float64Type])
-    style = prop_def(StringAttr)
-    result = result_def(Tensor)
-
-    traits = traits_def(Pure())
-    irdl_options = (ParsePropInAttrDict(),)
-    assembly_format = "$input `,` $past attr-dict `:` functional-type(operands, results)"
-
-    def __init__(self, input: SSAValue, past: SSAValue, *, heads: int, theta: float, style: str):
-        super().__init__(
-            operands=[input, past],
-            properties={
-                "heads": IntegerAttr(heads, i64),
-                "theta": FloatAttr(theta, f64),
-                "style": StringAttr(style),
-            },
-            result_types=[input.type],
-        )
-
-    def verify_(self) -> None:
-        verify_activation(self, "the input", self.input)
-        verify_activation(self, "the result", self.result, features(self.input))
-        verify_per_sequence(self, "past", self.past)
-        heads = self.heads.value.data
-        if heads < 1 or features(self.input) % (2 * heads):
-            raise VerifyException(
-                f"{self.name}: {features(self.input)} features do not divide into {heads} heads of an even size"
-            )
-        if self.style.data not in ROTARY_STYLES:
-            raise VerifyException(f"{self.name}: style is one of {', '.join(ROTARY_STYLES)}, got '{self.style.data}'")
-
-
-@irdl_op_definition
-class GateOp(IRDLOperation):
-    """A gated feed-forward's ``activation(gate) · up`` (Shazeer, "GLU Variants Improve Transformer", 2020)."""
-
-    name = "transformer.gate"
-
-    gate = operand_def(Tensor)
-    up = operand_def(Tensor)
-    activation = prop_def(StringAttr)
-    result = result_def(Tensor)
-
-    traits = traits_def(Pure())
-    assembly_format = "$activation $gate `,` $up attr-dict `:` functional-type(operands, results)"
-
-    def __init__(self, gate: SSAValue, up: SSAValue, activation: str):
-        super().__init__(
-            operands=[gate, up], properties={"activation": StringAttr(activation)}, result_types=[gate.type]
-        )
-
-    def verify_(self) -> None:
-        verify_activation(self, "the gate", self.gate)
-        verify_activation(self, "up", self.up, features(self.gate))
-        verify_activation(self, "the result", self.result, features(self.gate))
-        if self.activation.data not in ACTIVATIONS:
-            raise VerifyException(
-                f"{self.name}: unknown activation '{self.activation.data}'; known: {', '.join(ACTIVATIONS)}"
-            )
-
-
-@irdl_op_definition
 class AddOp(IRDLOperation):
     """The sum of two activations: the residual connection."""
 
@@ -252,11 +175,58 @@ class AddOp(IRDLOperation):
 
 
 @irdl_op_definition
+class ScaleOp(IRDLOperation):
+    """An activation times a constant `factor`."""
+
+    name = "transformer.scale"
+
+    input = operand_def(Tensor)
+    factor = prop_def(FloatAttr[Float64Type])
+    result = result_def(Tensor)
+
+    traits = traits_def(Pure())
+    irdl_options = (ParsePropInAttrDict(),)
+    assembly_format = "$input attr-dict `:` functional-type(operands, results)"
+
+    def __init__(self, input: SSAValue, factor: float):
+        super().__init__(operands=[input], properties={"factor": FloatAttr(factor, f64)}, result_types=[input.type])
+
+    def verify_(self) -> None:
+        verify_activation(self, "the input", self.input)
+        verify_activation(self, "the result", self.result, features(self.input))
+
+
+@irdl_op_definition
+class SoftcapOp(IRDLOperation):
+    """``cap · tanh(input / cap)``: values kept within ±cap (Gemma Team, "Gemma 2", 2024, section 2)."""
+
+    name = "transformer.softcap"
+
+    input = operand_def(Tensor)
+    cap = prop_def(FloatAttr[Float64Type])
+    result = result_def(Tensor)
+
+    traits = traits_def(Pure())
+    irdl_options = (ParsePropInAttrDict(),)
+    assembly_format = "$input attr-dict `:` functional-type(operands, results)"
+
+    def __init__(self, input: SSAValue, cap: float):
+        super().__init__(operands=[input], properties={"cap": FloatAttr(cap, f64)}, result_types=[input.type])
+
+    def verify_(self) -> None:
+        verify_activation(self, "the input", self.input)
+        verify_activation(self, "the result", self.result, features(self.input))
+        if not self.cap.value.data > 0:
+            raise VerifyException(f"{self.name}: the cap is positive, got {self.cap.value.data}")
+
+
+@irdl_op_definition
 class QuantizeOp(IRDLOperation):
     """Store a float32 activation as the result's encoding says, rounding to nearest even, the scale taken from the
     values.
 
-    An integer block's scale is its largest magnitude over the largest positive integer; an all-zero block has scale 1.
+    The scale is the largest magnitude m over the largest integer L, and a value x becomes ``x · (L / m)``, rounded; see
+    "Quantizing activations" in docs/arithmetic.md.
     """
 
     name = "transformer.quantize"

@@ -1,7 +1,8 @@
 """Parameters and the layers that share them.
 
 A parameter is a symbol with a type and an external source: its values never enter the IR. Equal layers share one
-function and stacked parameters, whose leading dimension counts layers and whose source names the layer as ``{}``.
+function and stacked parameters, whose leading dimension counts layers and whose source names the layer as ``{}``. A
+layer's experts are stacked the same way, their source naming the expert as ``{expert}`` where each has its own.
 """
 
 from collections.abc import Sequence
@@ -38,8 +39,12 @@ from xdsl.utils.exceptions import VerifyException
 from codesign_dialects.formats import encoding_of
 from codesign_dialects.transformer.kv_cache import KVCacheType, verify_linear
 from codesign_dialects.transformer.shapes import Tensor, written
+from codesign_dialects.transformer.view import View, ViewAttr
 
 index = IndexType()
+
+LAYER, EXPERT = "{}", "{expert}"
+"""What stands for the layer's and the expert's number in a source."""
 
 DERIVATIONS = ("quantize", "decode")
 """How a parameter may be made from its source: rounded into its own encoding, or decoded to float32."""
@@ -49,7 +54,8 @@ DERIVATIONS = ("quantize", "decode")
 class ParameterOp(IRDLOperation):
     """A named parameter, ``transformer.parameter @layers.q : tensor<30x576x576xf32> from "model.layers.{}.q.weight"``.
 
-    Where the type's encoding differs from what the source stores, ``by`` says how the one is made from the other.
+    Where the parameter is a part of what stands at the source, or its transpose, ``view`` says which. Where the type's
+    encoding differs from what the source stores, ``by`` says how the one is made from the other.
     """
 
     name = "transformer.parameter"
@@ -57,18 +63,20 @@ class ParameterOp(IRDLOperation):
     sym_name = prop_def(SymbolNameConstraint())
     type = prop_def(Tensor)
     source = prop_def(StringAttr)
+    view = opt_prop_def(ViewAttr)
     derivation = opt_prop_def(StringAttr)
 
     traits = traits_def(SymbolOpInterface())
 
-    assembly_format = "$sym_name `:` $type `from` $source (`by` $derivation^)? attr-dict"
+    assembly_format = "$sym_name `:` $type `from` $source (`view` $view^)? (`by` $derivation^)? attr-dict"
 
-    def __init__(self, name: str, type: Tensor, source: str, derivation: str | None = None):
+    def __init__(self, name: str, type: Tensor, source: str, derivation: str | None = None, view: View | None = None):
         super().__init__(
             properties={
                 "sym_name": StringAttr(name),
                 "type": type,
                 "source": StringAttr(source),
+                "view": None if view is None else ViewAttr(view),
                 "derivation": None if derivation is None else StringAttr(derivation),
             }
         )
@@ -76,19 +84,26 @@ class ParameterOp(IRDLOperation):
     @property
     def stacked(self) -> bool:
         """Whether the leading dimension counts layers."""
-        return "{}" in self.source.data
+        return LAYER in self.source.data
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """The external name of each layer's part, or the one external name."""
-        if not self.stacked:
-            return (self.source.data,)
-        return tuple(self.source.data.replace("{}", str(layer)) for layer in range(self.type.get_shape()[0]))
+        """The external name of each part: of the layers, and within a layer of the experts."""
+        layers = range(self.type.get_shape()[0]) if self.stacked else (None,)
+        return tuple(name for layer in layers for name in self.sources_of(layer))
+
+    def sources_of(self, layer: int | None) -> tuple[str, ...]:
+        """The external names of one layer's part: of each of its experts, or a single one."""
+        source = self.source.data if layer is None else self.source.data.replace(LAYER, str(layer))
+        if EXPERT not in source:
+            return (source,)
+        return tuple(source.replace(EXPERT, str(expert)) for expert in range(self.type.get_shape()[self.stacked]))
 
     @property
     def nbytes(self) -> int:
-        """Bytes that the parameter stores, scales and indices included."""
-        return encoding_of(self.type).nbytes(self.type.get_shape())
+        """Bytes that the parameter stores, scales and indices included; a stacked one stores each layer apart."""
+        shape, encoding = self.type.get_shape(), encoding_of(self.type)
+        return shape[0] * encoding.nbytes(shape[1:]) if self.stacked else encoding.nbytes(shape)
 
     def verify_(self) -> None:
         shape = self.type.get_shape()
@@ -96,6 +111,8 @@ class ParameterOp(IRDLOperation):
             raise VerifyException(f"a parameter has a static, positive shape, got {written(shape)}")
         if self.stacked and len(shape) < 2:
             raise VerifyException(f"a stacked parameter has a leading layer dimension, got shape {shape}")
+        if EXPERT in self.source.data and len(shape) < 2 + self.stacked:
+            raise VerifyException(f"a parameter of experts has a dimension that counts them, got shape {shape}")
         if self.derivation is not None and self.derivation.data not in DERIVATIONS:
             raise VerifyException(f"unknown derivation '{self.derivation.data}'; known: {', '.join(DERIVATIONS)}")
 

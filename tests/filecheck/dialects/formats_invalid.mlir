@@ -16,7 +16,7 @@
 // -----
 
 "test.op"() : () -> tensor<4x64xf32, #formats.encoding<int8, scale = <float32>, each = 32>>
-// CHECK: unknown key 'each' of an encoding; known: scale, offset, per, sparsity
+// CHECK: unknown key 'each' of an encoding; known: scale, offset, zero, per, sparsity
 
 // -----
 
@@ -36,7 +36,7 @@
 // -----
 
 "test.op"() : () -> tensor<4x64xf32, #formats.encoding<int8, per = 32>>
-// CHECK: `per` says what shares a scale or an offset; this encoding has neither
+// CHECK: `per` says what shares a scale, an offset or a zero point; this encoding has none
 
 // -----
 
@@ -47,3 +47,8 @@
 
 "test.op"() : () -> tensor<4x64xf32, #formats.encoding<int8, sparsity = 0:4>>
 // CHECK: expected the number kept, got 0
+
+// -----
+
+"test.op"() : () -> tensor<4x64xf32, #formats.encoding<int8, scale = <float32, sparsity = 2:4>>>
+// CHECK: a scale cannot be sparse

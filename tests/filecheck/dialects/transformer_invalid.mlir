@@ -174,7 +174,7 @@ func.func private @layer(index, tensor<?x?x8xf32>) -> tensor<?x?x8xf32>
 
 %x = "test.op"() : () -> tensor<?x?x8xf32>
 %y = transformer.gate "sinh" %x, %x : (tensor<?x?x8xf32>, tensor<?x?x8xf32>) -> tensor<?x?x8xf32>
-// CHECK: {{^}}transformer.gate: unknown activation 'sinh'; known: silu, gelu, gelu_tanh, relu
+// CHECK: {{^}}transformer.gate: unknown activation 'sinh'; known: silu, gelu, gelu_tanh, gelu_sigmoid, relu, relu2
 
 // -----
 

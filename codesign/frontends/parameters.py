@@ -1,0 +1,99 @@
+"""A decoder's parameters: where a file keeps them, how it stores them."""
+
+from collections.abc import Mapping
+from itertools import product
+
+from xdsl.dialects.builtin import TensorType, f32
+from xdsl.ir import SSAValue
+
+from codesign.errors import CodesignError
+from codesign.frontends.shape import WHOLE, Names, Source
+from codesign.weights import StoredTensor
+from codesign_dialects.encoding import ENCODINGS, FLOAT32, Encoding, plain
+from codesign_dialects.transformer import GetOp, ParameterOp
+from codesign_dialects.transformer.parameters import EXPERT, LAYER
+from codesign_dialects.transformer.shapes import with_encoding
+from codesign_dialects.transformer.view import View
+
+
+class Parameters:
+    """The parameters added so far, found in `tensors` by `names`; those in `biases` have one."""
+
+    def __init__(self, names: Names, biases: frozenset[str], tensors: Mapping[str, StoredTensor] | None):
+        self._names = names
+        self._biases = biases
+        self._tensors = tensors
+        self._parameters: dict[str, ParameterOp] = {}
+
+    @property
+    def operations(self) -> list[ParameterOp]:
+        """In the order they were added."""
+        return list(self._parameters.values())
+
+    def get(self, symbol: str, layer: SSAValue | None = None) -> SSAValue:
+        """A parameter as a value."""
+        return GetOp(self._parameters[symbol], layer).result
+
+    def add(self, symbol: str, shape: tuple[int, ...]) -> None:
+        """Add a parameter of this shape, and its bias where it has one.
+
+        Raises
+        ------
+        CodesignError
+            When a tensor is missing or has another shape.
+        """
+        name = symbol.removeprefix("layers.")
+        source = self._names.source(name)
+        self._add(symbol, source, shape)
+        if name in self._biases:
+            stacked = symbol != name
+            features = shape if len(shape) - stacked == 1 else shape[:-1]
+            self._add(f"{symbol}_bias", source.bias, features)
+
+    def _add(self, symbol: str, source: Source, shape: tuple[int, ...]) -> None:
+        type = TensorType(f32, shape)
+        formats = self._stored_formats(source, shape)
+        encoding = _encoding(formats.pop()) if len(formats) == 1 else None
+        if encoding is not None:
+            type = with_encoding(type, None if encoding == Encoding(FLOAT32) else encoding)
+        # Mixed quantization gives some layers more bits: such a stack is float32, decoded layer by layer.
+        decoded = self._tensors is not None and encoding is None
+        view = None if source.view == WHOLE else source.view
+        self._parameters[symbol] = ParameterOp(symbol, type, source.name, "decode" if decoded else None, view)
+
+    def _stored_formats(self, source: Source, shape: tuple[int, ...]) -> set[str]:
+        """The formats in which the parts of a parameter are stored, each part checked."""
+        if self._tensors is None:
+            return set()
+        stacks = [place for place in (LAYER, EXPERT) if place in source.name]
+        formats: set[str] = set()
+        for numbers in product(*(range(extent) for extent in shape[: len(stacks)])):
+            name = source.name
+            for place, number in zip(stacks, numbers, strict=True):
+                name = name.replace(place, str(number))
+            formats.add(_checked(self._tensors, name, source.view, shape[len(stacks) :]).format)
+        return formats
+
+
+def _checked(tensors: Mapping[str, StoredTensor], name: str, view: View, wanted: tuple[int, ...]) -> StoredTensor:
+    if name not in tensors:
+        raise CodesignError(f"the weights hold no tensor '{name}', which the configuration asks for")
+    tensor = tensors[name]
+    try:
+        shape = view.shape(tensor.shape)
+    except ValueError as error:
+        raise CodesignError(f"tensor '{name}' has shape {list(tensor.shape)}: it has no {error}") from error
+    if shape != wanted:
+        part = "" if shape == tensor.shape else f", of which {list(shape)} is taken"
+        raise CodesignError(
+            f"tensor '{name}' has shape {list(tensor.shape)}{part}; the configuration asks for {list(wanted)}"
+        )
+    return tensor
+
+
+def _encoding(stored: str) -> Encoding | None:
+    """The encoding of a stored format; None for one, such as float64, that only files know."""
+    try:
+        return ENCODINGS[stored] if stored in ENCODINGS else plain(stored)
+    except KeyError:
+        return None

@@ -1,0 +1,97 @@
+"""The parameters that linear operations and experts multiply by: which a pass takes, how types and tensors change."""
+
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatch
+
+import numpy as np
+from xdsl.dialects.builtin import ModuleOp, StringAttr
+from xdsl.ir import Operation, SSAValue
+from xdsl.rewriter import Rewriter
+
+from codesign.errors import CodesignError
+from codesign.numerics.float32 import Floats
+from codesign.program import Program
+from codesign.weights import StoredTensor
+from codesign_dialects.encoding import Encoding
+from codesign_dialects.transformer import GetOp, LinearOp, MoEOp, ParameterOp
+from codesign_dialects.transformer.parameters import EXPERT, LAYER
+from codesign_dialects.transformer.shapes import tensor_of, with_encoding
+
+
+def weight_name(weight: SSAValue) -> str | None:
+    """The parameter that a weight is."""
+    get = weight.owner
+    return get.parameter.string_value() if isinstance(get, GetOp) else None
+
+
+def chosen_weights(module: ModuleOp, skip: Sequence[str]) -> list[str]:
+    """The weights of linear operations and of experts in the order of their use, without those that match a pattern of
+    `skip`."""
+    names = dict.fromkeys(weight_name(weight) for op in module.walk() for weight in _weights(op))
+    return [name for name in names if name and not any(fnmatch(name, pattern) for pattern in skip)]
+
+
+def _weights(op: Operation) -> tuple[SSAValue, ...]:
+    if isinstance(op, LinearOp):
+        return (op.weight,)
+    return (op.gate, op.up, op.down) if isinstance(op, MoEOp) else ()
+
+
+def refuse_experts(option: str, module: ModuleOp, names: Sequence[str]) -> None:
+    """Refuse the weights of experts among `names`, which `option` cannot take."""
+    experts = {weight_name(weight) for op in module.walk() if isinstance(op, MoEOp) for weight in _weights(op)}
+    refused = [name for name in names if name in experts]
+    if refused:
+        raise CodesignError(
+            f"{option} does not take the weights of experts, @{', @'.join(refused)}; leave them as they are with skip="
+        )
+
+
+def with_own_tensors(program: Program, names: Sequence[str]) -> Program:
+    """The program with a tensor of its own for each layer of the parameters `names`, so that it can be replaced.
+
+    What stands alone in its file stays there; a part of a tensor, and experts that have a tensor each, become a float32
+    copy.
+    """
+    weights = dict(program.weights or {})
+    for name in names:
+        parameter = program.parameters[name]
+        if parameter.view is None and EXPERT not in parameter.source.data:
+            continue
+        layers = range(parameter.type.get_shape()[0]) if parameter.stacked else (None,)
+        values = {layer: float32_of(program, name, layer) for layer in layers}
+        parameter.source = StringAttr(f"@{name}.{LAYER}" if parameter.stacked else f"@{name}")
+        parameter.view = None
+        for layer, own in values.items():
+            (source,) = parameter.sources_of(layer)
+            weights[source] = StoredTensor(source, own.shape, "float32", own.reshape(-1).view(np.uint8))
+    return Program(program.module, weights)
+
+
+def float32_of(program: Program, name: str, layer: int | None) -> Floats:
+    """A copy of a parameter's values, or of one layer's, its experts stacked."""
+    type, tensors = program.parameters[name].type, program.tensors(name, layer)
+    shape = type.get_shape() if layer is None else type.get_shape()[1:]
+    values = np.empty(shape, np.float32)
+    for tensor, part in zip(tensors, values.reshape(len(tensors), *tensors[0].shape), strict=True):
+        part[...] = tensor.float32()
+        tensor.release()
+    return values
+
+
+def refuse_unmatched(pass_name: str, skip: Sequence[str], parameters: Iterable[str]) -> None:
+    """Refuse a pattern of `skip` that matches no parameter."""
+    names = list(parameters)
+    for pattern in skip:
+        if not any(fnmatch(name, pattern) for name in names):
+            raise CodesignError(f"{pass_name}: skip={pattern} matches no parameter; the module has {', '.join(names)}")
+
+
+def store_as(module: ModuleOp, name: str, encoding: Encoding, derivation: str | None) -> None:
+    """Give the parameter `name`, and every value read from it, another encoding."""
+    for op in module.walk():
+        if isinstance(op, ParameterOp) and op.sym_name.data == name:
+            op.type = with_encoding(op.type, encoding)
+            op.derivation = None if derivation is None else StringAttr(derivation)
+        elif isinstance(op, GetOp) and op.parameter.string_value() == name:
+            Rewriter.replace_value_with_new_type(op.result, with_encoding(tensor_of(op.result), encoding))

@@ -1,0 +1,178 @@
+"""The methods that choose how weights are rounded, by their data or by a calibration text."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from codesign.numerics.block_formats import pack
+from codesign.numerics.channel_scaling import awq_scales, smoothquant_scales
+from codesign.numerics.clipping import quantize_clipped
+from codesign.numerics.encoded import Encoded, Mask, quantize
+from codesign.numerics.float32 import Floats
+from codesign.numerics.gptq import solve
+from codesign.passes.calibration import InputStatistics, WeightReader, calibration_windows, sweep
+from codesign.program import Program
+from codesign.weights import StoredTensor
+from codesign_dialects.encoding import Encoding
+from codesign_dialects.transformer import GetOp, LinearOp, RMSNormOp
+
+ROWS = 4096
+"""Output channels that are rounded together: the memory that it takes stays small beside the model's."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The text that a method runs: a path or None for the bundled one, how many windows, and who asks."""
+
+    text: str | None
+    samples: int
+    option: str
+
+
+def stored(name: str, encoded: Encoded) -> StoredTensor:
+    """An encoded tensor as weights hold it."""
+    return StoredTensor(name, encoded.elements.shape, str(encoded.encoding), pack(encoded))
+
+
+def replace_weights(
+    program: Program, encodings: Mapping[str, Encoding], method: str, calibration: Calibration
+) -> Mapping[str, StoredTensor]:
+    """The tensors, by their external names, that `method` makes of parameters for the encodings they are to have."""
+    rewrite = METHODS.get(method)
+    if rewrite is None:
+        return _without_text(program, encodings, quantize_clipped if method == "mse" else quantize)
+    windows = calibration_windows(program, calibration.text, calibration.samples, calibration.option)
+    scaling = _Scaling(program, frozenset(encodings))
+    return sweep(program, list(encodings), windows, lambda inputs, reader: rewrite(inputs, reader, encodings, scaling))
+
+
+def by_rows(weights: Floats, rounding: Callable[[Floats], Encoded], encoding: Encoding) -> Encoded:
+    """Round some rows at a time; all at once where one scale is shared by all."""
+    if encoding.per_tensor or any(companion.per_tensor for companion in encoding.companions.values()):
+        return rounding(weights)
+    step = max(1, ROWS * len(weights) * weights.shape[-1] // weights.size)
+    return joined([rounding(weights[first : first + step]) for first in range(0, len(weights), step)])
+
+
+def joined(parts: Sequence[Encoded]) -> Encoded:
+    """Rows of one tensor, one below the other."""
+    first = parts[0]
+    companions = {name: joined([part.companions[name] for part in parts]) for name in first.companions}
+    masks = [part.kept for part in parts if part.kept is not None]
+    kept = np.concatenate(masks) if masks else None
+    return Encoded(first.encoding, np.concatenate([part.elements for part in parts]), companions, kept)
+
+
+def _without_text(
+    program: Program, encodings: Mapping[str, Encoding], rounding: Callable[[Floats, Encoding, Mask | None], Encoded]
+) -> dict[str, StoredTensor]:
+    reader, replaced = WeightReader(program), dict[str, StoredTensor]()
+    for name, encoding in encodings.items():
+        parameter = program.parameters[name]
+        for layer, source in enumerate(parameter.sources):
+            weights = reader.float32(name, layer if parameter.stacked else None)
+            if encoding.sparsity is None:
+                rounded = by_rows(weights, lambda rows, encoding=encoding: rounding(rows, encoding, None), encoding)
+            else:
+                rounded = rounding(weights, encoding, reader.kept(source))
+            replaced[source] = stored(source, rounded)
+    return replaced
+
+
+def _gptq(
+    inputs: InputStatistics, reader: WeightReader, encodings: Mapping[str, Encoding], scaling: "_Scaling"
+) -> dict[str, StoredTensor]:
+    encoding = encodings[inputs.names[0]]
+
+    def rounding(rows: Floats) -> Encoded:
+        companions = quantize_clipped(rows, encoding).companions
+        return solve(rows, inputs.moments, encoding, companions)
+
+    replaced: dict[str, StoredTensor] = {}
+    for name in inputs.names:
+        source = reader.source(name, inputs.layer)
+        replaced[source] = stored(source, by_rows(reader.float32(name, inputs.layer), rounding, encoding))
+    return replaced
+
+
+def _awq(
+    inputs: InputStatistics, reader: WeightReader, encodings: Mapping[str, Encoding], scaling: "_Scaling"
+) -> dict[str, StoredTensor]:
+    encoding = encodings[inputs.names[0]]
+    weights = [reader.float32(name, inputs.layer) for name in inputs.names]
+    replaced = scaling.apply(
+        inputs, reader, lambda: awq_scales(inputs.mean, inputs.moments, weights, encoding), weights
+    )
+    for name, values in zip(inputs.names, weights, strict=True):
+        source = reader.source(name, inputs.layer)
+        replaced[source] = stored(source, by_rows(values, lambda rows: quantize_clipped(rows, encoding), encoding))
+    return replaced
+
+
+def _smoothquant(
+    inputs: InputStatistics, reader: WeightReader, encodings: Mapping[str, Encoding], scaling: "_Scaling"
+) -> dict[str, StoredTensor]:
+    encoding = encodings[inputs.names[0]]
+    weights = [reader.float32(name, inputs.layer) for name in inputs.names]
+    replaced = scaling.apply(inputs, reader, lambda: smoothquant_scales(inputs.largest, weights), weights)
+    for name, values in zip(inputs.names, weights, strict=True):
+        source = reader.source(name, inputs.layer)
+        replaced[source] = stored(source, by_rows(values, lambda rows: quantize(rows, encoding), encoding))
+    return replaced
+
+
+Method = Callable[[InputStatistics, WeightReader, Mapping[str, Encoding], "_Scaling"], dict[str, StoredTensor]]
+
+METHODS: Mapping[str, Method | None] = {"mse": None, "gptq": _gptq, "awq": _awq, "smoothquant": _smoothquant}
+"""Methods beside rounding to nearest; those that run a calibration text with what they make of one input's weights."""
+
+
+@dataclass(eq=False)
+class _Scaling:
+    """Where the scales of a linear operation's input channels can go: into the weight of the norm that makes it.
+
+    That is exact where all that reads the norm is scaled alike.
+    """
+
+    program: Program
+    chosen: frozenset[str]
+    norms: dict[str, str] = field(default_factory=dict[str, str])
+    offsets: dict[str, float] = field(default_factory=dict[str, float])
+
+    def __post_init__(self) -> None:
+        readers: dict[str, set[str]] = {}
+        for op in self.program.module.walk():
+            if not isinstance(op, RMSNormOp) or not isinstance(op.weight.owner, GetOp):
+                continue
+            norm = op.weight.owner.parameter.string_value()
+            names = readers.setdefault(norm, set())
+            self.offsets[norm] = op.weight_offset
+            for use in op.result.uses:
+                reader = use.operation
+                weight = reader.weight.owner if isinstance(reader, LinearOp) else None
+                names.add(weight.parameter.string_value() if isinstance(weight, GetOp) else "")
+        # The embedding is read as a table too: its columns cannot be scaled for the head alone.
+        tied = {
+            op.parameter.string_value()
+            for op in self.program.module.walk()
+            if isinstance(op, GetOp) and any(not isinstance(use.operation, LinearOp) for use in op.result.uses)
+        }
+        for norm, names in readers.items():
+            if names <= self.chosen - tied:
+                self.norms.update(dict.fromkeys(names, norm))
+
+    def apply(
+        self, inputs: InputStatistics, reader: WeightReader, find: Callable[[], Floats], weights: list[Floats]
+    ) -> dict[str, StoredTensor]:
+        """Scale the columns of `weights` in place, and the norm in return; nothing where no norm can be."""
+        norm = self.norms.get(inputs.names[0])
+        if norm is None:
+            return {}
+        scales = find()
+        for values in weights:
+            values *= scales
+        source = reader.source(norm, inputs.layer)
+        offset = np.float32(self.offsets[norm])
+        values = (reader.float32(norm, inputs.layer) + offset) / scales - offset
+        return {source: StoredTensor(source, values.shape, "float32", values.view(np.uint8))}

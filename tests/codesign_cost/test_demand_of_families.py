@@ -1,0 +1,104 @@
+"""Demand of what other decoders have beside Llama, against counts made key by key and expert by expert."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from codesign.frontends.decoder import build
+from codesign.frontends.families.llama import NAMES
+from codesign.frontends.families.qwen import QWEN_3_MOE
+from codesign.frontends.shape import Decoder, Experts, Layer, Names
+from codesign.program import Program, describe
+from codesign_cost.demand import Attentions, Demand, Products, Table
+from codesign_cost.reader import read_demand, unknown_operations, weight_bytes
+
+TINY = Decoder(96, 64, 3, 4, 2, 16, 160, 512, 1e-5, 1e4, tied=True)
+
+
+def program(names: object, **changes: object) -> Program:
+    assert isinstance(names, Names)
+    module = build(replace(TINY, **changes), names, None)  # type: ignore[arg-type]
+    describe(module, name="tiny", source=None, stop_tokens=())
+    module.verify()
+    return Program(module)
+
+
+def read(program: Program, *, batch: int, tokens: int, past: int) -> Demand:
+    return read_demand(program, batch=batch, tokens=np.array([float(tokens)]), past=np.array([float(past)]))
+
+
+def table(demand: Demand, kind: type[Table]) -> Table:
+    (found,) = [own for own in demand.tables if isinstance(own, kind)]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("tokens", "past", "window"),
+    [
+        (1, 0, 8),
+        (1, 7, 8),
+        (1, 8, 8),
+        (1, 300, 8),
+        (5, 0, 8),
+        (5, 6, 8),
+        (20, 0, 8),
+        (20, 30, 8),
+        (3, 9, 1),
+        (9, 4, 99),
+    ],
+)
+def test_a_window_hides_what_is_before_it(tokens: int, past: int, window: int) -> None:
+    tiny = program(NAMES, pattern=(Layer(window=window),))
+    attention = table(read(tiny, batch=2, tokens=tokens, past=past), Attentions)
+    seen = [set(range(max(0, past + i + 1 - window), past + i + 1)) for i in range(tokens)]
+    np.testing.assert_array_equal(attention.pairs, sum(map(len, seen)))
+    np.testing.assert_array_equal(attention.context, len(set.union(*seen)))
+
+
+@pytest.mark.parametrize(("batch", "tokens", "chosen"), [(1, 1, 2), (3, 5, 2), (1, 1, 8), (64, 128, 1)])
+def test_a_mixture_runs_the_chosen_and_reads_those_that_some_token_chose(batch: int, tokens: int, chosen: int) -> None:
+    experts = Experts(8, chosen, 48)
+    tiny = program(QWEN_3_MOE.names, experts=experts)
+    products = table(read(tiny, batch=batch, tokens=tokens, past=0), Products)
+    parts = [index for index, name in enumerate(products.names) if "expert" in name]
+    assert {products.names[part] for part in parts} == {f"layers.expert_{name}" for name in ("gate", "up", "down")}
+    read_experts = 8 * (1 - (1 - chosen / 8) ** (batch * tokens))
+    for part in parts:
+        repeat, macs = products.repeat[part].item(), products.macs[part].item()
+        assert repeat * macs == pytest.approx(3 * batch * tokens * chosen * 48 * 64)
+        assert repeat == pytest.approx(3 * read_experts)
+        assert products.weight_bytes[part].item() == 4 * 48 * 64
+    assert {products.by_rows[part].item() for part in parts} == {0, 1}
+    assert weight_bytes(tiny) > 4 * 3 * 8 * 3 * 48 * 64
+
+
+def test_every_operation_of_every_family_is_priced() -> None:
+    names = replace(
+        NAMES,
+        gate=None,
+        positions="positions",
+        query_norm="{}.q",
+        key_norm="{}.k",
+        sinks="{}.sinks",
+        attention_post_norm="{}.post",
+        router="{}.router",
+        expert_gate="{}.gate",
+        expert_up="{}.up",
+        expert_down="{}.down",
+    )
+    tiny = program(
+        names,
+        layer_norm=True,
+        head_norm=False,
+        biases=frozenset(("query", "router", "norm")),
+        attention_softcap=9.0,
+        logit_softcap=9.0,
+        embedding_scale=3.0,
+        experts=Experts(4, 2, 48, shared=32),
+    )
+    assert not list(unknown_operations(tiny))
+    names_of = {name for own in read(tiny, batch=1, tokens=3, past=0).tables for name in own.names}
+    assert {
+        "layer_norm", "position_embedding", "softcap", "scale", "expert_gates", "combine", "activate", "layers.router",
+    } <= names_of  # fmt: skip

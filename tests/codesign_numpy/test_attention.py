@@ -1,0 +1,65 @@
+"""Attention with windows, softcaps and sinks against one query and one key at a time in float64."""
+
+from math import exp, inf, tanh
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from codesign_numpy.attention import Scoring, attend_block, attend_variant
+from codesign_numpy.buffers import KVCache
+
+
+def plain(queries, keys, values, past, scoring: Scoring, sinks) -> np.ndarray:
+    """``[tokens, heads, size]`` of one sequence; keys and values ``[KV heads, context, size]``."""
+    out = np.zeros(queries.shape)
+    tokens, heads, _ = queries.shape
+    for token in range(tokens):
+        for head in range(heads):
+            shared = head // (heads // len(keys))
+            position = past + token
+            first = 0 if scoring.window is None else max(position - scoring.window + 1, 0)
+            scores = [
+                float(scoring.scale) * (queries[token, head] @ keys[shared, at]) for at in range(first, position + 1)
+            ]
+            if scoring.softcap is not None:
+                scores = [float(scoring.softcap) * tanh(score / float(scoring.softcap)) for score in scores]
+            largest = max([*scores, -inf if sinks is None else sinks[head]])
+            weights = [exp(score - largest) for score in scores]
+            total = sum(weights) + (0 if sinks is None else exp(sinks[head] - largest))
+            for at, weight in zip(range(first, position + 1), weights, strict=True):
+                out[token, head] += weight / total * values[shared, at]
+    return out
+
+
+@settings(max_examples=60)
+@given(data=st.data())
+def test_attention(data: st.DataObject) -> None:
+    random = np.random.default_rng(data.draw(st.integers(0, 99)))
+    kv_heads, group, size = (data.draw(st.integers(1, 3)) for _ in range(3))
+    batch, tokens = data.draw(st.integers(1, 3)), data.draw(st.sampled_from([1, 2, 5, 70]))
+    past = np.array([data.draw(st.integers(0, 9)) for _ in range(batch)])
+    window = data.draw(st.sampled_from([None, 1, 2, 4, 60, 500]))
+    softcap = data.draw(st.sampled_from([None, np.float32(0.5), np.float32(30)]))
+    sinks = random.standard_normal(kv_heads * group).astype(np.float32) if data.draw(st.booleans()) else None
+    scoring = Scoring(np.float32(0.8), window, softcap)
+    shape = (1, batch, kv_heads, 80, size)
+    cache = KVCache(*(random.standard_normal(shape).astype(np.float32) for _ in range(2)))
+    queries = random.standard_normal((batch, tokens, kv_heads * group, size)).astype(np.float32)
+    expected = np.stack(
+        [
+            plain(queries[i].astype(np.float64), cache.keys[0, i], cache.values[0, i], int(past[i]), scoring, sinks)
+            for i in range(batch)
+        ]
+    )
+    out = np.zeros_like(queries)
+    attend_variant(queries, cache, 0, past, scoring, sinks, out)
+    assert np.abs(out - expected).max() < 1e-5
+    block = data.draw(st.integers(1, 40))
+    maximum = np.full(queries.shape[:3], -np.inf if sinks is None else sinks, np.float32)
+    denominator = np.full(queries.shape[:3], sinks is not None, np.float32)
+    accumulator = np.zeros_like(queries)
+    for first in range(0, int(past.max()) + tokens, block):
+        keys = range(first, first + block)
+        attend_block(queries, cache, 0, past, scoring, keys, (maximum, denominator, accumulator))
+    assert np.abs(accumulator / denominator[..., None] - expected).max() < 1e-5

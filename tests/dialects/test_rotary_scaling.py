@@ -1,0 +1,100 @@
+"""Scalings of rotary frequencies: what they keep, what they divide, and `transformers` computing the same."""
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from codesign_dialects.transformer.rotary_scaling import LinearScaling, Llama3Scaling, RotaryScaling, YarnScaling
+
+FACTORS = st.floats(1, 64)
+SIZES = st.integers(2, 64).map(lambda pairs: 2 * pairs)
+THETAS = st.sampled_from([100.0, 1e4, 5e5])
+
+
+def frequencies(size: int, theta: float) -> tuple[float, ...]:
+    return tuple(theta ** (-pair / size) for pair in range(0, size, 2))
+
+
+@given(factor=FACTORS, size=SIZES, theta=THETAS)
+def test_linear_divides_all(factor: float, size: int, theta: float) -> None:
+    plain = frequencies(size, theta)
+    assert LinearScaling(factor).scaled(plain, theta) == tuple(frequency / factor for frequency in plain)
+
+
+@given(
+    factor=FACTORS,
+    size=SIZES,
+    theta=THETAS,
+    scaling=st.sampled_from(["llama3", "yarn", "whole"]),
+    original=st.sampled_from([32.0, 4096.0, 8192.0]),
+)
+def test_the_others_keep_the_fast_divide_the_slow_and_blend_between(
+    factor: float, size: int, theta: float, scaling: str, original: float
+) -> None:
+    plain = frequencies(size, theta)
+    kinds: dict[str, RotaryScaling] = {
+        "llama3": Llama3Scaling(factor, 1.0, 4.0, original),
+        "yarn": YarnScaling(factor, original, 32.0, 1.0, 0.0, 1.0),
+        "whole": YarnScaling(factor, original, 32.0, 1.0, 1.0, 1.0),
+    }
+    scaled = kinds[scaling].scaled(plain, theta)
+    ratios = [before / after for before, after in zip(plain, scaled, strict=True)]
+    assert all(1 - 1e-12 <= ratio <= factor * (1 + 1e-12) for ratio in ratios)
+    assert all(first <= second + 1e-9 for first, second in pairwise(ratios))
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("size", [8, 64, 128])
+@pytest.mark.parametrize("theta", [1000.0, 150000.0])
+@pytest.mark.parametrize(
+    ("stated", "scaling"),
+    [
+        ({"rope_type": "linear", "factor": 8.0}, LinearScaling(8.0)),
+        (
+            {
+                "rope_type": "llama3",
+                "factor": 8.0,
+                "low_freq_factor": 1.0,
+                "high_freq_factor": 4.0,
+                "original_max_position_embeddings": 8192,
+            },
+            Llama3Scaling(8.0, 1.0, 4.0, 8192.0),
+        ),
+        (
+            {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32768},
+            YarnScaling(4.0, 32768.0, 32.0, 1.0, 1.0, 1.1386294361119891),
+        ),
+        (
+            {"rope_type": "yarn", "factor": 32.0, "original_max_position_embeddings": 4096, "truncate": False},
+            YarnScaling(32.0, 4096.0, 32.0, 1.0, 0.0, 1.3465735902799727),
+        ),
+        (
+            {
+                "rope_type": "yarn",
+                "factor": 40.0,
+                "original_max_position_embeddings": 4096,
+                "beta_fast": 16.0,
+                "beta_slow": 2.0,
+                "mscale": 1.0,
+                "mscale_all_dim": 0.5,
+            },
+            YarnScaling(40.0, 4096.0, 16.0, 2.0, 1.0, 1.1557219901962756),
+        ),
+    ],
+)
+def test_transformers_computes_the_same(size: int, theta: float, stated, scaling: RotaryScaling) -> None:
+    from transformers import LlamaConfig
+    from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
+
+    from codesign.frontends.family import rotary_scaling
+    from codesign.frontends.fields import Fields
+
+    read = rotary_scaling(Fields(stated, "config.json"), 131072)
+    assert read is not None
+    assert (type(read), vars(read)) == (type(scaling), pytest.approx(vars(scaling)))
+    config = LlamaConfig(head_dim=size, max_position_embeddings=131072, rope_parameters={"rope_theta": theta, **stated})
+    theirs, magnitude = ROPE_INIT_FUNCTIONS[stated["rope_type"]](config, "cpu")
+    assert scaling.scaled(frequencies(size, theta), theta) == pytest.approx(theirs.tolist(), rel=1e-5)
+    assert scaling.magnitude == pytest.approx(magnitude)

@@ -1,0 +1,51 @@
+"""What formats and methods do to a real model's perplexity, and what the passes take of memory."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+import codesign
+from codesign import api
+
+pytestmark = pytest.mark.nightly
+
+FLOAT32_PARAMETERS = 134_515_008 * 4
+FLOAT32_PERPLEXITY = 15.24
+"""Of the first 2,048 ids of Python 3.11's help topics, in four windows of 512."""
+
+
+@pytest.fixture(scope="module")
+def perplexity(folder):
+    model = codesign.load_model(folder)
+
+    def perplexity(pipeline: str) -> float:
+        return api.evaluate(api.compile(model, None, pipeline)).perplexity
+
+    return perplexity
+
+
+def test_float32_has_the_perplexity_of_transformers(perplexity):
+    assert perplexity("") == pytest.approx(FLOAT32_PERPLEXITY, rel=0.005)
+
+
+def test_int8_per_channel_is_within_one_percent(perplexity):
+    assert perplexity("quantize{weights=int8}") == pytest.approx(FLOAT32_PERPLEXITY, rel=0.01)
+
+
+def test_gptq_recovers_at_least_forty_percent_of_what_rounding_loses(perplexity):
+    nearest = perplexity("quantize{weights=int4 group=32}")
+    gptq = perplexity("quantize{weights=int4 group=32 method=gptq}")
+    assert nearest - gptq >= 0.4 * (nearest - FLOAT32_PERPLEXITY)
+
+
+def test_gptq_never_holds_more_than_twice_the_parameters(folder):
+    script = (
+        "import codesign, re, sys\n"
+        "codesign.compile(codesign.load_model(sys.argv[1]), None, 'quantize{weights=int4 group=32 method=gptq}')\n"
+        "print(re.search(r'VmHWM:\\s+(\\d+) kB', open('/proc/self/status').read())[1])\n"
+    )
+    peak = subprocess.run([sys.executable, "-c", script, folder], capture_output=True, text=True, check=True)
+    assert re.fullmatch(r"\d+\n", peak.stdout)
+    assert 1024 * int(peak.stdout) < 2 * FLOAT32_PARAMETERS
