@@ -250,7 +250,9 @@ class Comparison:
             "compared": simulation.compared,
             "mismatches": simulation.mismatches,
             "first_mismatch": simulation.first_mismatch,
-            "queues": {name: {"busy": queue.busy, "waiting": queue.waiting} for name, queue in simulation.queues.items()},
+            "queues": {
+                name: {"busy": queue.busy, "waiting": queue.waiting} for name, queue in simulation.queues.items()
+            },
             "predicted_queues": {
                 name: {"busy": queue.busy, "waiting": queue.waiting, "waiting_for": dict(queue.waiting_for)}
                 for name, queue in predicted.queues.items()

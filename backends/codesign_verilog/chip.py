@@ -69,7 +69,9 @@ class _Top:
 
     def _per_queue(self, name: str, bits: int) -> SSAValue:
         """A net of every queue's, side by side, queue 0 lowest."""
-        return self.net.concatenate([self.net.net(f"{queue.name}_{name}", bits) for queue in reversed(self.shape.queues)])
+        return self.net.concatenate(
+            [self.net.net(f"{queue.name}_{name}", bits) for queue in reversed(self.shape.queues)]
+        )
 
     def host(self) -> None:
         """The register port, with the token memory behind it."""
@@ -410,7 +412,11 @@ class _Top:
             },
             {
                 "clk_i": self.clock,
-                **{f"{reader}_{what}_i": net.nets[f"{reader}_{what}"] for reader in readers for what in ("read", "address")},
+                **{
+                    f"{reader}_{what}_i": net.nets[f"{reader}_{what}"]
+                    for reader in readers
+                    for what in ("read", "address")
+                },
                 **{f"{memory}_data_i": net.net(f"{memory}_word", word) for memory in memories},
             },
             {
@@ -430,14 +436,18 @@ class _Top:
             width = 8 * machine.srams[role].word
             self._banked(role, self._loaded(number, role), (role.removesuffix("s"), width), port)
         self._two_read("constants", self._loaded(LOADED.index("constants"), "constants"), port)
-        self._banked("activations", self._written("quantized_activation"), ("activation", 8 * machine.width), lane_bytes)
+        self._banked(
+            "activations", self._written("quantized_activation"), ("activation", 8 * machine.width), lane_bytes
+        )
         net.instance(
             "write_select",
             "u_scale_select",
             {"Targets": len(SCALES)},
             {
                 "write_i": net.nets["quantized_scale_write"],
-                "select_i": net.slice(net.nets["quantized_scale_address"], self.shape.field_bits("quantizer")["scale"], 2),
+                "select_i": net.slice(
+                    net.nets["quantized_scale_address"], self.shape.field_bits("quantizer")["scale"], 2
+                ),
             },
             {"write_o": ("scale_select", len(SCALES))},
         )
@@ -544,4 +554,3 @@ class _Top:
             {"clk_i": self.clock, **write, **reads},
             {f"{port}_data_o": (f"{role}_{port}_word", word) for port in "ab"},
         )
-

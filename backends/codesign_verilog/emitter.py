@@ -161,7 +161,9 @@ def _contents(program: Program, chip: Chip, run: Run) -> dict[str, Content]:
     rtl = {f"rtl/{path.name}": path.read_text() for path in library_files("rtl") if path.stem in modules}
     rtl["rtl/chip.sv"] = print_module(top, header(chip, "The chip: host port, queues, units and their memories."))
     bench = {f"tb/{path.name}": path.read_text() for path in library_files("testbench")}
-    bench["tb/monitors.sv"] = monitors(shape, header(chip, "Compares what crosses the write ports of the chip's units."))
+    bench["tb/monitors.sv"] = monitors(
+        shape, header(chip, "Compares what crosses the write ports of the chip's units.")
+    )
     packages = {
         "tb/chip_pkg.sv": package("chip_pkg", shape.package, f"The widths of chip @{chip.name}'s ports."),
         "tb/testbench_pkg.sv": _testbench_package(run),
@@ -173,9 +175,7 @@ def _contents(program: Program, chip: Chip, run: Run) -> dict[str, Content]:
         **bench,
         **{f"{IMAGES}/{name}": content for name, content in outcome.files.items()},
         f"{IMAGES}/{MEMORY}": _most_significant_first(run.memory, shape.machine.port),
-        **{
-            f"microcode/{queue.name}.txt": queue.encoding.listing(run.queues[queue.name]) for queue in shape.queues
-        },
+        **{f"microcode/{queue.name}.txt": queue.encoding.listing(run.queues[queue.name]) for queue in shape.queues},
         **{f"cocotb/{name}": (LIBRARY / "cocotb" / name).read_text() for name in COCOTB},
         "cocotb/run.json": json.dumps(_cocotb_run(run, outcome), indent=2) + "\n",
         "filelist.f": "\n".join(sources) + "\n",

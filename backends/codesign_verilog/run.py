@@ -30,9 +30,7 @@ class MonitoredPort:
 
 def monitored(shape: ChipShape) -> tuple[MonitoredPort, ...]:
     """The write ports of the chip's units, in the order that numbers the testbench's monitors."""
-    return tuple(
-        MonitoredPort(unit.name, port) for unit in shape.units.values() for port in unit.ports(shape.machine)
-    )
+    return tuple(MonitoredPort(unit.name, port) for unit in shape.units.values() for port in unit.ports(shape.machine))
 
 
 def host_writes(shape: ChipShape, words: Mapping[str, Sequence[int]], prompt: Sequence[int], max_tokens: int) -> str:

@@ -10,6 +10,7 @@ from codesign.units import Unit
 from codesign.units.machine import Machine
 from codesign_verilog.queues import QueueShape
 
+
 @dataclass(frozen=True)
 class ChipShape:
     """A machine and the units that it has."""

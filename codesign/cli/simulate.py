@@ -39,9 +39,7 @@ def simulate(
     from codesign import api
 
     with progress(f"simulating with {simulator}"):
-        result = api.simulate(
-            directory, max_tokens=max_tokens, simulator=simulator, waves=waves, stall_seed=stall_seed
-        )
+        result = api.simulate(directory, max_tokens=max_tokens, simulator=simulator, waves=waves, stall_seed=stall_seed)
     if json:
         write_json(result.to_dict())
     else:

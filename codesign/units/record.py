@@ -125,7 +125,9 @@ class Unit:
         return sum(field.bits for field in self.fields(machine))
 
 
-def fixed(ready: Callable[[Command, Machine], int], done: Callable[[Command, Machine], int]) -> Callable[[Machine], Clock]:
+def fixed(
+    ready: Callable[[Command, Machine], int], done: Callable[[Command, Machine], int]
+) -> Callable[[Machine], Clock]:
     """The timing of a unit whose work depends on nothing but its command: cycles from the one that accepts it until
     the unit takes the next, and until its last write."""
 

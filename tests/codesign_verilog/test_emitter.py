@@ -26,9 +26,7 @@ def emitted(make_llama, tmp_path_factory) -> Path:
 def test_the_folder_is_complete(emitted) -> None:
     manifest = json.loads((emitted / "manifest.json").read_text())
     written = {
-        str(path.relative_to(emitted))
-        for path in emitted.rglob("*")
-        if path.is_file() and path.name != "manifest.json"
+        str(path.relative_to(emitted)) for path in emitted.rglob("*") if path.is_file() and path.name != "manifest.json"
     }
     assert set(manifest["files"]) == written
     for name, digest in manifest["files"].items():
@@ -117,7 +115,11 @@ def test_a_failure_leaves_an_earlier_emission(tmp_path) -> None:
             QUANTIZE,
             r"@results needs \d+ bytes and has 128 \(short by \d+\)",
         ),
-        (CHIP.evolve(control={"microcode": 20}), QUANTIZE, r"needs \d+ instructions of microcode; edge has 20 \(short by \d+\)"),
+        (
+            CHIP.evolve(control={"microcode": 20}),
+            QUANTIZE,
+            r"needs \d+ instructions of microcode; edge has 20 \(short by \d+\)",
+        ),
         (CHIP, f"{QUANTIZE},lower-to-microcode", "run schedule first"),
     ],
 )

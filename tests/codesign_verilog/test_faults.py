@@ -12,7 +12,11 @@ from tests.codesign_verilog.test_generation import PROMPT, QUANTIZE, small_model
 
 # File, a text that is there once, its replacement.
 FAULTS = {
-    "a latency off by one": ("rtl/dequantizer.sv", "float_pkg::IntToFloatLatency - 1)", "float_pkg::IntToFloatLatency)"),
+    "a latency off by one": (
+        "rtl/dequantizer.sv",
+        "float_pkg::IntToFloatLatency - 1)",
+        "float_pkg::IntToFloatLatency)",
+    ),
     "banks swapped": (
         "rtl/sram_banked.sv",
         "(write_address_i[BankBits-1:0] == BankBits'(bank))",

@@ -64,7 +64,9 @@ def test_float_stages_are_those_of_the_rtl() -> None:
 def test_the_machine_of_the_edge_chip() -> None:
     assert (MACHINE.lanes, MACHINE.width, MACHINE.tokens, MACHINE.port, MACHINE.channels) == (32, 32, 8, 64, 4)
     memory = MACHINE.memory
-    assert (memory.latency, memory.rate, memory.nbytes) == (100, 64, 16 << 30), "100 ns at 1 GHz; 64 of 68 bytes a cycle"
+    assert (memory.latency, memory.rate, memory.nbytes) == (100, 64, 16 << 30), (
+        "100 ns at 1 GHz; 64 of 68 bytes a cycle"
+    )
     assert (memory.refresh_interval, memory.refresh_cycles) == (3906, 280)
     assert MACHINE.srams["weights"].word == 32 * 32 and MACHINE.srams["weights"].depth == 2048
     assert set(MACHINE.srams) == set(SRAMS)

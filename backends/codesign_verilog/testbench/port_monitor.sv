@@ -41,8 +41,8 @@ module port_monitor #(
     if ($fread(expected, file) != RecordBits / 8) expected = 'x;
     if (got !== expected) begin
       if (mismatches == 0) begin
-        $display("codesign.first_mismatch port %0d write %0d cycle %0d got %h expected %h", Number, writes, tb.cycles,
-                 got, expected);
+        $display("codesign.first_mismatch port %0d write %0d cycle %0d got %h expected %h", Number,
+                 writes, tb.cycles, got, expected);
       end
       mismatches <= mismatches + 1;
     end

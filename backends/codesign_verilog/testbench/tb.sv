@@ -29,6 +29,7 @@ module tb;
   initial clk = 1'b0;
   always #1 clk = ~clk;
 
+  int          cycles;
   logic        start;  // in cycle 0
   logic        host_write;
   logic [15:0] host_address;
@@ -151,8 +152,10 @@ module tb;
   logic [2:0] both_write;
   logic [2:0] both_read;
 
-  assign both_write = u_chip.load_write[5:3] & {u_chip.scale_select[2:1], u_chip.quantized_kv_write};
-  assign both_read  = u_chip.store_read & {u_chip.value_scales_word_read, u_chip.key_scale_read, u_chip.kv_read};
+  assign both_write = u_chip.load_write[5:3] &
+                      {u_chip.scale_select[2:1], u_chip.quantized_kv_write};
+  assign both_read  = u_chip.store_read &
+                      {u_chip.value_scales_word_read, u_chip.key_scale_read, u_chip.kv_read};
 
   always @(negedge clk) begin
     if (both_write != '0 || both_read != '0) begin
@@ -171,7 +174,6 @@ module tb;
     host_write = 1'b0;
   endtask
 
-  int          cycles;
   int          file;
   int          read;
   logic [15:0] address;

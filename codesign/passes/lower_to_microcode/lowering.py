@@ -27,6 +27,16 @@ OperationLowering = Callable[[Any, "Lowering"], None]
 """Writes the commands of one operation, of the type that it is registered for."""
 
 
+REFUSED_OPTIONS: Mapping[str, tuple[str, ...]] = {
+    "transformer.rms_norm": ("heads", "offset"),
+    "transformer.rotary": ("size", "scaling"),
+    "transformer.attention": ("sinks", "window", "softcap"),
+    "transformer.attention_begin": ("sinks",),
+    "transformer.attention_block": ("window", "softcap"),
+}
+"""What operations may have besides and the chip has no microcode for."""
+
+
 @dataclass
 class Lowering:
     """What is known while the operations are lowered, once for the blocks of the prompt and once for single tokens.
@@ -62,6 +72,9 @@ class Lowering:
             lowering = self.lowerings.get(type(op))
             if lowering is None:
                 raise CodesignError(f"lower-to-microcode: {op.name} has no microcode on chip @{self.machine.name}")
+            for option in REFUSED_OPTIONS.get(op.name, ()):
+                if getattr(op, option) is not None:
+                    raise CodesignError(f"lower-to-microcode: {op.name} with {option} has no microcode")
             lowering(op, self)
 
     def value(self, value: SSAValue, kind: type[_Kind]) -> _Kind:

@@ -96,8 +96,18 @@ class Sram(Part):
 
     role: str = choice(
         (
-            "weights", "weight_scales", "constants", "activations", "activation_scales", "kv", "key_scales",
-            "value_scales", "results", "vector", "cache", "shared",
+            "weights",
+            "weight_scales",
+            "constants",
+            "activations",
+            "activation_scales",
+            "kv",
+            "key_scales",
+            "value_scales",
+            "results",
+            "vector",
+            "cache",
+            "shared",
         ),  # fmt: skip
         "What it holds",
         default="shared",

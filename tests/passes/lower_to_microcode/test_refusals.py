@@ -1,9 +1,12 @@
 """What cannot be lowered is refused: by name, with what is needed, what there is, and by how much it is short."""
 
 import pytest
+from xdsl.irdl import OptOperandDef, OptPropertyDef
 
 from codesign import api
 from codesign.errors import CodesignError
+from codesign.passes.lower_to_microcode.lowering import REFUSED_OPTIONS
+from codesign.passes.lower_to_microcode.operations import LOWERINGS
 
 
 @pytest.fixture(scope="module")
@@ -16,6 +19,15 @@ def message(chip, make_llama, lower):
         return str(error.value)
 
     return message
+
+
+@pytest.mark.parametrize("operation", [op for op in LOWERINGS if op.name.startswith("transformer.")])
+def test_nothing_optional_is_passed_over(operation) -> None:
+    """What an operation may have besides is refused, but for a bias, which has a kernel, and a layer."""
+    definition = operation.get_irdl_definition()
+    optional = {name for name, kind in definition.properties.items() if isinstance(kind, OptPropertyDef)}
+    optional |= {name for name, kind in definition.operands if isinstance(kind, OptOperandDef)}
+    assert optional - {"bias", "layer"} == set(REFUSED_OPTIONS.get(operation.name, ()))
 
 
 @pytest.mark.parametrize(
