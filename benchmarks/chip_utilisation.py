@@ -1,4 +1,4 @@
-"""How busy a decode token keeps an emitted chip's matmul unit and its memory port: the exact cycles, position by position.
+"""How busy a decode token keeps an emitted chip's matmul unit and its memory port, from its exact cycles.
 
 Run: python benchmarks/chip_utilisation.py MODEL [--chip edge-hbm] [--positions 16,128,250]
 """

@@ -50,11 +50,13 @@ def _formats() -> Iterator[str]:
 
 def _units() -> Iterator[str]:
     machine = Machine.of(read_chip(plugins().chips()["edge"]).design)
-    yield from ("## Units", "", "Command fields as on the chip `edge`, from the lowest bit.", "")
+    note = "Command fields as on the chip `edge`, from the lowest bit; a register can be added to those marked ·."
+    yield from ("## Units", "", note, "")
     for unit in plugins().units().values():
-        yield from (f"### `{unit.name}`", "", f"{unit.description}. Instruction `{unit.instruction.name}`.", "")
+        yield from (f"### `{unit.name}`", "", f"{unit.description}. On queue `{unit.queue}`.", "")
         yield from ("| field | bits | meaning |", "|---|---|---|")
-        yield from (f"| {field.name} | {field.bits} | {field.meaning} |" for field in unit.fields(machine))
+        for field in unit.fields(machine):
+            yield f"| {field.name}{' ·' * field.indexed} | {field.bits} | {field.meaning} |"
         yield ""
 
 

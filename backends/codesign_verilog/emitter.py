@@ -41,6 +41,8 @@ COCOTB = ("Makefile", "test_chip.py")
 MAX_CYCLES = (1 << 31) - 1
 """Where the testbench gives a chip up as hung."""
 
+CAPABILITIES = Capabilities(formats=frozenset({"int8", "float32"}))
+
 COUNTERS, COUNTERS_OF_QUEUE = 0x20, 8
 """Registers of the host port: of each queue its busy and its waiting cycles."""
 
@@ -52,7 +54,7 @@ class VerilogEmitter:
     name: str = "verilog"
     description: str = "emits a chip as SystemVerilog with its images and testbench, and simulates it"
     api_version: int = API_VERSION
-    capabilities: Capabilities = Capabilities(formats=frozenset({"int8", "float32"}))
+    capabilities: Capabilities = CAPABILITIES
 
     def supports(self, program: Program) -> Support:
         """Whether the program is microcode for a chip that can be emitted."""

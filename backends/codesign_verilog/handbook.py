@@ -99,9 +99,12 @@ the ports of its units ({sum(outcome.writes):,} writes) while it generates {run.
 
 | folder | what |
 |---|---|
-| `rtl/` | the chip; `chip.sv` is the top, every file is one module and synthesises; `sram.sv`, `sram_byte_write.sv` and `clock_gate.sv` are where a technology's own cells go in |
+| `rtl/` | the chip; `chip.sv` is the top, every file is one module and synthesises |
+| `rtl/sram.sv`, `sram_byte_write.sv`, `clock_gate.sv` | where a technology's own cells go in |
 | `tb/` | the testbench and a model of the off-chip memory |
-| `images/` | `memory.bin`, what the off-chip memory holds; `host.hex`, what the host writes before the start; `port_N.bin`, what must cross the ports |
+| `images/memory.bin` | what the off-chip memory holds |
+| `images/host.hex` | what the host writes before the start |
+| `images/port_N.bin` | what must cross the ports |
 | `microcode/` | the program of each queue, disassembled |
 | `cocotb/` | the same run driven from Python: `make -C cocotb`, with cocotb and Icarus Verilog installed |
 | `filelist.f`, `chip.sdc` | all sources in order; the clock |
@@ -121,8 +124,8 @@ cycle in which it is found.
 ## Memory port
 
 {machine.channels} AXI4 channel(s) of {machine.port // machine.channels} bytes in lockstep: bursts of at most 16 beats,
-incrementing, up to 16 outstanding each way; whole beats are written. Beat i of the memory is {machine.port} bytes; of these, channel c holds the
-c-th part at byte i · {machine.port // machine.channels} of its own addresses.
+incrementing, up to 16 outstanding each way; whole beats are written. Beat i of the memory is {machine.port} bytes; of
+these, channel c holds the c-th part at byte i · {machine.port // machine.channels} of its own addresses.
 
 ## Memories
 

@@ -23,10 +23,10 @@ COUNT_BITS = 16
 class Field:
     """One field of a unit's command, packed from the lowest bit in the order of the record.
 
-    ``indexed`` says that a register may be added. ``memory`` names the memory whose words the field addresses, an SRAM's
-    role, "memory" for off-chip memory in beats, or "space" for the vector queue's address space; a field that the
-    command decides on (which SRAM, which source) has a function of the command's fields. ``step`` is the bytes that the
-    field counts in where they are not that memory's words. ``writes`` says that the unit writes there.
+    ``indexed`` says that a register may be added. ``memory`` names the memory whose words the field addresses: an
+    SRAM's role, "memory" for off-chip memory in beats, or "space" for the vector queue's address space; a field that
+    the command decides on (which SRAM, which source) has a function of the command's fields. ``step`` is the bytes
+    that the field counts in where they are not that memory's words. ``writes`` says that the unit writes there.
     """
 
     name: str
@@ -40,8 +40,8 @@ class Field:
 
 @dataclass(frozen=True)
 class Port:
-    """A write port: signals ``<name>_write_o``, ``<name>_address_o`` and ``<name>_data_o`` of the unit's module. Data are
-    values of `value_bits` side by side."""
+    """A write port: signals ``<name>_write_o``, ``<name>_address_o`` and ``<name>_data_o`` of the unit's module. Data
+    are values of `value_bits` side by side."""
 
     name: str
     address_bits: int

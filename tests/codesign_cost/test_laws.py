@@ -123,8 +123,8 @@ def with_attention(chip: Chip) -> Chip:
 
 @given(tokens=st.integers(1, 40), past=st.integers(0, 300))
 def test_attention_without_a_unit_is_products_of_int8(chips: dict[str, Chip], tokens: int, past: int) -> None:
-    """A row of a query head: tiles of 32 keys, 2 slices each, and 2 tiles of features, a slice of 32 keys each, or the 4
-    cycles in which 64 results leave."""
+    """A row of a query head: tiles of 32 keys, 2 slices each, and 2 tiles of features, a slice of 32 keys each, or
+    the 4 cycles in which 64 results leave."""
     item = replace(attention(tokens, past), cache=plain("float32"))
     tiles = 2 * np.ceil((past + (tokens + 1) / 2) / 32)
     usage = run(item, Machine(chips["edge"].design))

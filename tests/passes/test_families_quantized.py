@@ -1,4 +1,4 @@
-"""``quantize`` and ``sparsify`` on what a Llama has not: experts, joined and transposed tensors, biases, offset norms."""
+"""``quantize`` and ``sparsify`` on what a Llama has not: experts, joined and transposed tensors, biases, offsets."""
 
 import json
 from math import prod

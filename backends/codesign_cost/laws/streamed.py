@@ -89,7 +89,7 @@ def _attention(table: Attentions, machine: Machine, values: Values) -> Usage:
     query_blocks: Array | float = 1.0
     if machine.attention is None and "int8" in machine.matmul.formats:
         # The matrix units multiply keys and values as int8, whatever the model's cache stores.
-        formats = ["int8"] * len(table.caches)
+        formats = ("int8",) * len(table.caches)
         rate = stacked([machine.matmul.rate("int8")] * len(formats))
         queries, keys = table.batch * heads * table.tokens, table.pairs / table.tokens
         scores = cycles(queries, keys, table.size, machine, rate)

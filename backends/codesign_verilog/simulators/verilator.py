@@ -20,7 +20,7 @@ from codesign_verilog.simulators.tool import ToolError, run_tool
 BUILD_SECONDS = 600.0
 COMPILE_FLAGS = ("-std=c++20", "-DVERILATOR=1", "-DVM_TIMING=1", "-DVL_TIME_CONTEXT")
 RUNTIME_FLAGS = (*COMPILE_FLAGS, "-O2")
-# Of a chip's code, -O2 takes twice as long as -O1 to compile and runs a fifth faster: more than a million cycles pay it.
+# Of a chip's code, -O2 takes twice as long as -O1 to compile and runs a fifth faster: millions of cycles pay for it.
 FAST_FLAGS, SLOW_FLAGS = (*COMPILE_FLAGS, "-O1"), (*COMPILE_FLAGS, "-O0")
 LINK_FLAGS = ("-pthread", "-latomic")
 RUNTIME_SOURCES = ("verilated", "verilated_threads", "verilated_timing", "verilated_vcd_c")

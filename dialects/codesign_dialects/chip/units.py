@@ -108,7 +108,7 @@ class Sram(Part):
             "vector",
             "cache",
             "shared",
-        ),  # fmt: skip
+        ),
         "What it holds",
         default="shared",
     )
