@@ -63,8 +63,8 @@ def _fields(machine: Machine) -> tuple[Field, ...]:
 def _ports(machine: Machine) -> tuple[Port, ...]:
     part = (machine.width // machine.vector - 1).bit_length()
     return (
-        Port("activation", machine.srams["activations"].address_bits + part, 8 * machine.vector),
-        Port("kv", 1 + _kv_bits(machine), 8 * machine.vector),
+        Port("activation", machine.srams["activations"].address_bits + part, 8 * machine.vector, value_bits=8),
+        Port("kv", 1 + _kv_bits(machine), 8 * machine.vector, value_bits=8),
         Port("scale", DESTINATION_BITS + _scale_bits(machine), 32),
     )
 
