@@ -115,7 +115,7 @@ def test_cost_is_that_of_the_workload(program) -> None:
         (
             lambda p: api.load_chip("edgy"),
             UsageError,
-            "no chip is called 'edgy' and no such file exists. Did you mean edge?",
+            "no chip is called 'edgy' and no such file exists. Did you mean edge, edge-hbm?",
         ),
         (lambda p: api.run(p, []), UsageError, "the prompt is empty: give at least one token"),
         (lambda p: api.run(p, [1], max_tokens=0), UsageError, "max_tokens must be at least 1, got 0"),

@@ -8,7 +8,8 @@ import pytest
 from codesign import api
 from codesign.chips import chip_of
 from codesign.errors import CodesignError
-from codesign.numerics.quantization import quantize
+from codesign.numerics.block_formats import rounded
+from codesign.numerics.quantization import Quantized
 from codesign.units.machine import Machine
 from codesign_dialects.encoding import Encoding, number_format, plain
 from codesign_dialects.microcode import ContentOp, ProgramOp
@@ -51,7 +52,7 @@ def test_weights(make_llama, weights, parameter, layer) -> None:
     llama = make_llama()
     program, microcode, machine = lowered(llama, weights)
     image = build_image(microcode, program, machine)
-    expected = quantize(llama.tensors[SOURCES[parameter].replace("{}", str(layer))], INT8)
+    expected = Quantized.of(rounded(str(INT8), llama.tensors[SOURCES[parameter].replace("{}", str(layer))]))
     integers, scales = contents(microcode, "weights")[parameter], contents(microcode, "weight_scales")[parameter]
     rows, inputs = expected.integers.shape
     slices = -(-inputs // 8)
@@ -75,7 +76,7 @@ def test_rows(make_llama) -> None:
     program, microcode, machine = lowered(llama, "1 MiB")
     image = build_image(microcode, program, machine)
     held = contents(microcode, "rows")
-    table = quantize(llama.tensors["model.embed_tokens.weight"], INT8).dequantize()
+    table = Quantized.of(rounded(str(INT8), llama.tensors["model.embed_tokens.weight"])).dequantize()
     norms = np.array([llama.tensors[f"model.layers.{layer}.input_layernorm.weight"] for layer in range(2)])
     for name, expected in (("embedding", table), ("layers.attention_norm", norms)):
         op, stride = held[name], int(details(held[name])["row_stride"])
