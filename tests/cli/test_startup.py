@@ -56,7 +56,13 @@ def test_a_closed_pipe_is_quiet():
 
 def test_an_interrupt_is_quiet():
     arguments = ["run", "embedded", "--tokens", "1", "--max-tokens", "100000"]
-    process = subprocess.Popen([COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    # A suite that runs in the background of a shell has the signal ignored, and so would what it starts.
+    process = subprocess.Popen(
+        [COMMAND, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
     assert process.stdout is not None and process.stderr is not None
     process.stdout.read(1)  # it is generating now
     process.send_signal(signal.SIGINT)
