@@ -1,4 +1,4 @@
-"""``quantize`` and ``sparsify`` on what a Llama has not: experts, joined and transposed tensors, biases, offset norms."""
+"""``quantize`` and ``sparsify`` beyond a Llama: experts, joined or transposed tensors, biases, offsets of norms."""
 
 import json
 from math import prod
