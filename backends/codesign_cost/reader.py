@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from xdsl.dialects import arith, func, scf
-from xdsl.dialects.builtin import IndexType, IntegerAttr, ModuleOp, TensorType
+from xdsl.dialects.builtin import IndexType, IntegerAttr, ModuleOp
 from xdsl.ir import Block, Operation, SSAValue
 
 from codesign.program import Program
@@ -23,6 +23,8 @@ from codesign_cost.demand import (
 from codesign_cost.errors import CostError
 from codesign_dialects import transformer
 from codesign_dialects.formats import encoding_of
+from codesign_dialects.transformer.kv_cache import cache_of
+from codesign_dialects.transformer.shapes import features, shape_of
 
 
 def weight_bytes(program: Program) -> int:
@@ -112,7 +114,7 @@ class _Reader:
         block = self.functions[op.layer.string_value()].body.block
         streams = [operand for operand in op.operands if operand in self.tensors]
         if streams:  # what a stage of a pipeline hands to the next
-            elements = self.batch * self._tensor(streams[0]).tokens * _features(streams[0])
+            elements = self.batch * self._tensor(streams[0]).tokens * features(streams[0])
             self.items.append(Collective("send", self.repeat, elements, "send"))
         _, *arguments = block.args
         for argument, operand in zip(arguments, op.operands, strict=True):
@@ -146,22 +148,17 @@ class _Reader:
         self.indices[op.result] = np.ceil(context / op.keys.value.data)
 
     def read_embedding(self, op: Operation) -> None:
-        assert isinstance(op, transformer.EmbeddingOp)
+        assert isinstance(op, transformer.EmbeddingOp | transformer.PositionEmbeddingOp)
         self.tensors[op.result] = _Tensor(self.tokens)
-        row = encoding_of(op.table.type).bits((1, _features(op.table))) / 8
-        self._note_elementwise("embedding", op.result, memory_bytes=self.batch * self.tokens * row)
-
-    def read_position_embedding(self, op: Operation) -> None:
-        assert isinstance(op, transformer.PositionEmbeddingOp)
-        self.tensors[op.result] = _Tensor(self.tokens)
-        row = encoding_of(op.table.type).bits((1, _features(op.table))) / 8
-        self._note_elementwise("position_embedding", op.result, memory_bytes=self.batch * self.tokens * row)
+        row = encoding_of(op.table.type).bits((1, features(op.table))) / 8
+        name = op.name.removeprefix("transformer.")
+        self._note_elementwise(name, op.result, memory_bytes=self.batch * self.tokens * row)
 
     def read_linear(self, op: Operation) -> None:
         assert isinstance(op, transformer.LinearOp)
         value, weight, result = op.input, op.weight, op.result
         input = self._tensor(value)
-        columns, reduction = _shape(weight)
+        columns, reduction = shape_of(weight)
         last = all(isinstance(use.operation, func.ReturnOp) for use in result.uses)
         self.items.append(
             Product(
@@ -188,14 +185,14 @@ class _Reader:
         """Each chosen expert is a feed-forward of its own, over its share of the tokens."""
         assert isinstance(op, transformer.MoEOp)
         gates = op.gates.owner
-        experts = _shape(op.up)[0]
+        experts = shape_of(op.up)[0]
         top_k = gates.top_k.value.data if isinstance(gates, transformer.ExpertGatesOp) else experts
         input = self._tensor(op.input)
         chosen = self.batch * input.tokens * top_k
         # Experts that some token chooses, when all choices are alike: the others' weights are not read.
         active = experts * (1 - (1 - top_k / experts) ** (self.batch * input.tokens))
         for weight, split in ((op.gate, "columns"), (op.up, "columns"), (op.down, "rows")):
-            _, columns, reduction = _shape(weight)
+            _, columns, reduction = shape_of(weight)
             self.items.append(
                 Product(
                     name=_parameter(weight),
@@ -211,14 +208,14 @@ class _Reader:
                 )
             )
         repeat = self.repeat * self.iterations
-        self._note("gate", chosen * _shape(op.up)[1], 0 * self.past, repeat, sharded=True)
+        self._note("gate", chosen * shape_of(op.up)[1], 0 * self.past, repeat, sharded=True)
         self.tensors[op.result] = _Tensor(input.tokens)
-        self._note("combine", chosen * _features(op.result), 0 * self.past, repeat, sharded=False)
+        self._note("combine", chosen * features(op.result), 0 * self.past, repeat, sharded=False)
         self._note_collective(op.result, "all_reduce")
 
     def read_append(self, op: Operation) -> None:
         assert isinstance(op, transformer.AppendKVOp)
-        cache = _cache(op)
+        cache = cache_of(op.cache)
         tokens = self._tensor(op.keys).tokens
         per_token = 2 * cache.encoding.data.bits((self.batch, cache.heads.data, cache.size.data)) / 8
         self._note_elementwise("append_kv", op.keys, memory_bytes=per_token * tokens)
@@ -249,7 +246,7 @@ class _Reader:
         self, op: transformer.AttentionOp | transformer.AttentionBlockOp, context: Array, pairs: Array
     ) -> None:
         queries = self._tensor(op.queries)
-        cache = _cache(op)
+        cache = cache_of(op.cache)
         heads = op.heads.value.data
         self.items.append(
             Attention(
@@ -293,7 +290,7 @@ class _Reader:
 
     def _note_elementwise(self, name: str, value: SSAValue, memory_bytes: Array | None = None) -> None:
         tensor = self._tensor(value)
-        elements = self.batch * tensor.tokens * _features(value)
+        elements = self.batch * tensor.tokens * features(value)
         moved = np.zeros_like(self.past) if memory_bytes is None else memory_bytes
         self._note(name, elements, moved, self.repeat * self.iterations, sharded=tensor.sharded)
 
@@ -302,7 +299,7 @@ class _Reader:
         self.items.append(Elementwise(name, repeat, elements, operations, memory_bytes, name in LEADERS, sharded))
 
     def _note_collective(self, value: SSAValue, kind: str) -> None:
-        elements = self.batch * self._tensor(value).tokens * _features(value)
+        elements = self.batch * self._tensor(value).tokens * features(value)
         self.items.append(Collective(kind, self.repeat * self.iterations, elements, kind))
 
     def _tensor(self, value: SSAValue) -> _Tensor:
@@ -328,7 +325,7 @@ _READERS: dict[type[Operation], Callable[[_Reader, Operation], None]] = {
     transformer.GetOp: _Reader.read_nothing,
     transformer.RepeatOp: _Reader.read_repeat,
     transformer.EmbeddingOp: _Reader.read_embedding,
-    transformer.PositionEmbeddingOp: _Reader.read_position_embedding,
+    transformer.PositionEmbeddingOp: _Reader.read_embedding,
     transformer.LinearOp: _Reader.read_linear,
     transformer.MoEOp: _Reader.read_moe,
     transformer.AppendKVOp: _Reader.read_append,
@@ -351,24 +348,6 @@ _READERS: dict[type[Operation], Callable[[_Reader, Operation], None]] = {
 }
 
 
-def _shape(value: SSAValue) -> tuple[int, ...]:
-    type = value.type
-    assert isinstance(type, TensorType)
-    return type.get_shape()
-
-
-def _features(value: SSAValue) -> int:
-    return _shape(value)[-1]
-
-
 def _parameter(weight: SSAValue) -> str:
     get = weight.owner
     return get.parameter.string_value() if isinstance(get, transformer.GetOp) else "linear"
-
-
-def _cache(
-    op: transformer.AppendKVOp | transformer.AttentionOp | transformer.AttentionBlockOp,
-) -> transformer.KVCacheType:
-    type = op.cache.type
-    assert isinstance(type, transformer.KVCacheType)
-    return type

@@ -1,6 +1,6 @@
-"""How each operation outside attention and linear algebra becomes NumPy calls."""
+"""How each operation becomes NumPy calls; attention, linear algebra and the rarer ones have files of their own."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from math import sqrt
 
 import numpy as np
@@ -10,9 +10,6 @@ from xdsl.ir import Operation
 
 from codesign.errors import CodesignError
 from codesign.numerics.activation_quantizer import quantize_rows
-from codesign.numerics.encoded import quantize as quantize_values
-from codesign.numerics.quantization import check_integer
-from codesign_dialects.encoding import FLOAT32, Encoding
 from codesign_dialects.formats import encoding_of
 from codesign_dialects.transformer import (
     ActivateOp,
@@ -39,10 +36,16 @@ from codesign_dialects.transformer import (
     ScaleOp,
     SoftcapOp,
 )
-from codesign_dialects.transformer.kv_cache import cache_of
 from codesign_numpy.activations import lower_activate, lower_gate
-from codesign_numpy.attention import Scoring, attend, attend_block, attend_one, attend_variant
-from codesign_numpy.buffers import Floats, Integers, KVCache
+from codesign_numpy.buffers import Floats, Integers
+from codesign_numpy.cached_attention import (
+    lower_append_kv,
+    lower_attention,
+    lower_attention_begin,
+    lower_attention_block,
+    lower_attention_end,
+    lower_key_blocks,
+)
 from codesign_numpy.embeddings import lower_position_embedding, lower_scale, lower_softcap
 from codesign_numpy.experts import lower_expert_gates, lower_moe
 from codesign_numpy.linear import folds_weight, lower_linear
@@ -199,121 +202,6 @@ def _last_tokens(op: LastTokensOp, plan: Plan) -> None:
     plan.calls.append(call)
 
 
-def _held_as(encoding: Encoding) -> Callable[[Floats], Floats]:
-    """What a KV cache gives back, in float32, of the heads ``[…, size]`` that it stores: integers rounded as
-    activations are, other formats to nearest."""
-    if encoding == Encoding(FLOAT32):
-        return lambda heads: heads
-    if encoding.element.kind != "float":
-        check_integer(encoding)
-        return lambda heads: quantize_rows(heads, encoding.element.bits).dequantize()
-    return lambda heads: quantize_values(heads, encoding).values()
-
-
-def _append_kv(op: AppendKVOp, plan: Plan) -> None:
-    cache, layer = plan.value(op.cache, KVCache), plan.value(op.layer, int)
-    kv_heads, size = cache.keys.shape[2], cache.keys.shape[4]
-    split = (plan.batch, plan.tokens, kv_heads, size)
-    keys, values = (plan.array(value).reshape(split).transpose(0, 2, 1, 3) for value in (op.keys, op.values))
-    cached_keys, cached_values = cache.keys[layer], cache.values[layer]
-    past, tokens = plan.inputs.past, plan.tokens
-    plan.values[op.result] = cache
-    held = _held_as(cache_of(op.cache).encoding.data)
-
-    def call() -> None:
-        for sequence, start in enumerate(past.tolist()):
-            cached_keys[sequence, :, start : start + tokens] = held(keys[sequence])
-            cached_values[sequence, :, start : start + tokens] = held(values[sequence])
-
-    plan.calls.append(call)
-
-
-def _attention(op: AttentionOp, plan: Plan) -> None:
-    cache, layer, past = plan.value(op.cache, KVCache), plan.value(op.layer, int), plan.inputs.past
-    split = (plan.batch, plan.tokens, op.heads.value.data, cache.keys.shape[4])
-    queries, out = plan.array(op.queries).reshape(split), plan.buffer(op.result).reshape(split)
-    scale = np.float32(op.scale.value.data)
-    if op.window is not None or op.softcap is not None or op.sinks is not None:
-        sinks = None if op.sinks is None else values_of(op.sinks, plan)
-        scoring = Scoring.of(op)
-        plan.calls.append(lambda: attend_variant(queries, cache, layer, past, scoring, sinks, out))
-        return
-    if plan.batch == plan.tokens == 1:
-        # Most steps of a generation; what does not change from step to step is taken apart here.
-        kv_heads, size = cache.keys.shape[2], cache.keys.shape[4]
-        one, result = (array.reshape(kv_heads, -1, size) for array in (queries, out))
-        keys, values = cache.keys[layer, 0], cache.values[layer, 0]
-
-        def call() -> None:
-            seen = past.item() + 1
-            attend_one(one, keys[:, :seen], values[:, :seen], scale, result)
-
-        plan.calls.append(call)
-        return
-    plan.calls.append(lambda: attend(queries, cache, layer, past, scale, out))
-
-
-def _key_blocks(op: KeyBlocksOp, plan: Plan) -> None:
-    count = np.zeros((), np.int64)
-    past, tokens, keys = plan.inputs.past, plan.tokens, op.keys.value.data
-    plan.values[op.result] = count
-
-    def call() -> None:
-        count[...] = -(-(int(past.max()) + tokens) // keys)
-
-    plan.calls.append(call)
-
-
-def _attention_begin(op: AttentionBeginOp, plan: Plan) -> None:
-    maximum, denominator, accumulator = (plan.buffer(value) for value in op.results)
-    first = np.float32(-np.inf) if op.sinks is None else values_of(op.sinks, plan)
-
-    def call() -> None:
-        maximum[...] = first
-        denominator.fill(op.sinks is not None)
-        accumulator.fill(0)
-
-    plan.calls.append(call)
-
-
-def _attention_block(op: AttentionBlockOp, plan: Plan) -> None:
-    cache, layer, past = plan.value(op.cache, KVCache), plan.value(op.layer, int), plan.inputs.past
-    split = (plan.batch, plan.tokens, op.heads.value.data, cache.keys.shape[4])
-    queries, scoring, keys = plan.array(op.queries).reshape(split), Scoring.of(op), op.keys.value.data
-    index = plan.array(op.block)
-    old = [plan.array(value) for value in (op.maximum, op.denominator, op.accumulator)]
-    new = [plan.buffer(value) for value in op.results]
-    maximum, denominator, accumulator = new[0], new[1], new[2].reshape(split)
-
-    def call() -> None:
-        for source, target in zip(old, new, strict=True):
-            np.copyto(target, source)
-        first = int(index) * keys
-        attend_block(
-            queries,
-            cache,
-            layer,
-            past,
-            scoring,
-            range(first, first + keys),
-            (maximum, denominator, accumulator),
-        )
-
-    plan.calls.append(call)
-
-
-def _attention_end(op: AttentionEndOp, plan: Plan) -> None:
-    denominator, out = plan.array(op.denominator)[..., None], plan.buffer(op.result)
-    split = (plan.batch, plan.tokens, op.heads, -1)
-    accumulator, result = plan.array(op.accumulator).reshape(split), out.reshape(split)
-
-    def call() -> None:
-        result.fill(0)
-        np.divide(accumulator, denominator, out=result, where=denominator != 0)
-
-    plan.calls.append(call)
-
-
 def _for(op: scf.ForOp, plan: Plan) -> None:
     body = op.body.block
     index = np.zeros((), np.int64)
@@ -358,12 +246,12 @@ LOWERINGS: Mapping[type[Operation], Lowering] = {
     AddOp: _add,
     QuantizeOp: _quantize,
     LastTokensOp: _last_tokens,
-    AppendKVOp: _append_kv,
-    AttentionOp: _attention,
-    KeyBlocksOp: _key_blocks,
-    AttentionBeginOp: _attention_begin,
-    AttentionBlockOp: _attention_block,
-    AttentionEndOp: _attention_end,
+    AppendKVOp: lower_append_kv,
+    AttentionOp: lower_attention,
+    KeyBlocksOp: lower_key_blocks,
+    AttentionBeginOp: lower_attention_begin,
+    AttentionBlockOp: lower_attention_block,
+    AttentionEndOp: lower_attention_end,
     scf.ForOp: _for,
     LinearOp: lower_linear,
     GetOp: lower_get,

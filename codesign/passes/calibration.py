@@ -11,10 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from codesign.errors import CodesignError
-from codesign.numerics.block_formats import unpack
-from codesign.numerics.encoded import Mask
 from codesign.numerics.float32 import Floats
-from codesign.passes.linear_weights import float32_of
+from codesign.passes.weight_tensors import WeightReader
 from codesign.plugins.backend import Executor
 from codesign.plugins.manager import plugins
 from codesign.program import Program
@@ -103,7 +101,7 @@ def sweep(
     program: Program,
     names: Sequence[str],
     windows: Sequence[Sequence[int]],
-    replace: Callable[[InputStatistics, "WeightReader"], Mapping[str, StoredTensor]],
+    replace: Callable[[InputStatistics, WeightReader], Mapping[str, StoredTensor]],
 ) -> dict[str, StoredTensor]:
     """Replace the weights of the parameters `names`: `replace` gets the statistics of each input and gives the new
     tensors by their external names."""
@@ -145,28 +143,3 @@ def _parts(program: Program, names: Sequence[str]) -> Iterator[frozenset[Place]]
 def _layers(program: Program, name: str) -> Sequence[int | None]:
     parameter = program.parameters[name]
     return range(parameter.type.get_shape()[0]) if parameter.stacked else (None,)
-
-
-@dataclass(frozen=True)
-class WeightReader:
-    """The weights of a program by parameter and layer."""
-
-    program: Program
-
-    def source(self, name: str, layer: int | None) -> str:
-        """The external name of a parameter's layer."""
-        (source,) = self.program.parameters[name].sources_of(layer)
-        return source
-
-    def float32(self, name: str, layer: int | None) -> Floats:
-        """A copy of the values."""
-        return float32_of(self.program, name, layer)
-
-    def kept(self, source: str) -> Mask:
-        """Which weights a sparse tensor stores."""
-        assert self.program.weights is not None
-        tensor = self.program.weights[source]
-        mask = unpack(tensor.format, tensor.payload, tensor.shape).kept
-        if mask is None:
-            raise CodesignError(f"the weights hold '{source}' as {tensor.format}, which is not sparse")
-        return mask

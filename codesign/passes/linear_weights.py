@@ -1,20 +1,15 @@
-"""The parameters that linear operations and experts multiply by: which a pass takes, how types and tensors change."""
+"""The parameters that linear operations and experts multiply by: which a pass takes, how types change."""
 
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatch
 
-import numpy as np
 from xdsl.dialects.builtin import ModuleOp, StringAttr
 from xdsl.ir import Operation, SSAValue
 from xdsl.rewriter import Rewriter
 
 from codesign.errors import CodesignError
-from codesign.numerics.float32 import Floats
-from codesign.program import Program
-from codesign.weights import StoredTensor
 from codesign_dialects.encoding import Encoding
 from codesign_dialects.transformer import GetOp, LinearOp, MoEOp, ParameterOp
-from codesign_dialects.transformer.parameters import EXPERT, LAYER
 from codesign_dialects.transformer.shapes import tensor_of, with_encoding
 
 
@@ -45,38 +40,6 @@ def refuse_experts(option: str, module: ModuleOp, names: Sequence[str]) -> None:
         raise CodesignError(
             f"{option} does not take the weights of experts, @{', @'.join(refused)}; leave them as they are with skip="
         )
-
-
-def with_own_tensors(program: Program, names: Sequence[str]) -> Program:
-    """The program with a tensor of its own for each layer of the parameters `names`, so that it can be replaced.
-
-    What stands alone in its file stays there; a part of a tensor, and experts that have a tensor each, become a float32
-    copy.
-    """
-    weights = dict(program.weights or {})
-    for name in names:
-        parameter = program.parameters[name]
-        if parameter.view is None and EXPERT not in parameter.source.data:
-            continue
-        layers = range(parameter.type.get_shape()[0]) if parameter.stacked else (None,)
-        values = {layer: float32_of(program, name, layer) for layer in layers}
-        parameter.source = StringAttr(f"@{name}.{LAYER}" if parameter.stacked else f"@{name}")
-        parameter.view = None
-        for layer, own in values.items():
-            (source,) = parameter.sources_of(layer)
-            weights[source] = StoredTensor(source, own.shape, "float32", own.reshape(-1).view(np.uint8))
-    return Program(program.module, weights)
-
-
-def float32_of(program: Program, name: str, layer: int | None) -> Floats:
-    """A copy of a parameter's values, or of one layer's, its experts stacked."""
-    type, tensors = program.parameters[name].type, program.tensors(name, layer)
-    shape = type.get_shape() if layer is None else type.get_shape()[1:]
-    values = np.empty(shape, np.float32)
-    for tensor, part in zip(tensors, values.reshape(len(tensors), *tensors[0].shape), strict=True):
-        part[...] = tensor.float32()
-        tensor.release()
-    return values
 
 
 def refuse_unmatched(pass_name: str, skip: Sequence[str], parameters: Iterable[str]) -> None:

@@ -18,9 +18,9 @@ from codesign.passes.linear_weights import (
     refuse_unmatched,
     store_as,
     weight_name,
-    with_own_tensors,
 )
 from codesign.passes.rounding import METHODS, Calibration, replace_weights
+from codesign.passes.weight_tensors import with_own_tensors
 from codesign.plugins.program_pass import ProgramPass
 from codesign.program import Program
 from codesign.weights import StoredTensor

@@ -11,7 +11,8 @@ from codesign.numerics.clipping import quantize_clipped
 from codesign.numerics.encoded import Encoded, Mask, quantize
 from codesign.numerics.float32 import Floats
 from codesign.numerics.gptq import solve
-from codesign.passes.calibration import InputStatistics, WeightReader, calibration_windows, sweep
+from codesign.passes.calibration import InputStatistics, calibration_windows, sweep
+from codesign.passes.weight_tensors import WeightReader
 from codesign.program import Program
 from codesign.weights import StoredTensor
 from codesign_dialects.encoding import Encoding

@@ -13,15 +13,15 @@ from codesign.numerics.encoded import Encoded, FormatError, Mask, check_shape, q
 from codesign.numerics.float32 import Floats
 from codesign.numerics.gptq import solve
 from codesign.numerics.pruning import keep_salient, magnitude, wanda
-from codesign.passes.calibration import InputStatistics, WeightReader, calibration_windows, sweep
+from codesign.passes.calibration import InputStatistics, calibration_windows, sweep
 from codesign.passes.linear_weights import (
     chosen_weights,
     refuse_experts,
     refuse_unmatched,
     store_as,
-    with_own_tensors,
 )
 from codesign.passes.rounding import by_rows, stored
+from codesign.passes.weight_tensors import WeightReader, with_own_tensors
 from codesign.plugins.program_pass import ProgramPass
 from codesign.program import Program
 from codesign.weights import StoredTensor

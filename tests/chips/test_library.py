@@ -136,6 +136,7 @@ def test_evolve_refuses_with_what_would_be_right(changes: dict[str, dict[str, ob
     assert "\n" not in str(error.value)
 
 
+@settings(max_examples=25)
 @given(lanes=st.integers(1, 4096), width=st.integers(1, 4096), count=st.integers(1, 64))
 def test_evolve_and_text_agree(lanes: int, width: int, count: int) -> None:
     changed = read_chip(LIBRARY["edge"]).evolve(mxu={"lanes": lanes, "width": width, "count": count})
