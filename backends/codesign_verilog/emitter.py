@@ -24,6 +24,7 @@ from codesign_dialects.microcode import ProgramOp
 from codesign_verilog.chip import CONTROL, build_chip
 from codesign_verilog.folder import LIBRARY, Content, library_files, package, read_manifest, write_folder
 from codesign_verilog.handbook import handbook, header, run_script, timing_constraints
+from codesign_verilog.host_registers import COUNTERS, COUNTERS_OF_QUEUE
 from codesign_verilog.images import build_image
 from codesign_verilog.monitors import monitors
 from codesign_verilog.printer import print_module
@@ -42,9 +43,6 @@ MAX_CYCLES = (1 << 31) - 1
 """Where the testbench gives a chip up as hung."""
 
 CAPABILITIES = Capabilities(formats=frozenset({"int8", "float32"}))
-
-COUNTERS, COUNTERS_OF_QUEUE = 0x20, 8
-"""Registers of the host port: of each queue its busy and its waiting cycles."""
 
 
 @dataclass(frozen=True)

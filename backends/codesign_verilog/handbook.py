@@ -3,25 +3,11 @@
 from codesign.chips import Chip
 from codesign.microcode.encoding import ISSUE
 from codesign.program import Program
+from codesign_verilog.host_registers import register_map
 from codesign_verilog.run import Outcome, Run
 
 _RESET_UNCERTAINTY = 0.1
 """Share of the clock period that the constraints leave for jitter and skew."""
-
-
-REGISTERS = """\
-| 0x00 | control | write 1: start |
-| 0x04 | status | bit 0: done; bit 1: the memory answered with an error |
-| 0x08 | prompt_length | tokens of the prompt |
-| 0x0C | max_tokens | tokens to generate |
-| 0x10 | generated | tokens generated so far |
-| 0x14 | microcode_queue | whose memory the next two write |
-| 0x18 | microcode_address | the instruction to write |
-| 0x1C | microcode_data | its next 32 bits, lowest first; its last word stores it and moves the address on |
-| 0x20 + 8 q | busy | cycles in which a command of queue q was unfinished |
-| 0x24 + 8 q | waiting | cycles in which queue q waited for a credit |
-| 0x8000 + 4 i | token i | of prompt and answer |"""
-"""The host port's registers (docs/chip.md, "Host")."""
 
 
 def header(chip: Chip, what: str) -> str:
@@ -119,7 +105,7 @@ cycle in which it is found.
 
 | address | register | |
 |---|---|---|
-{REGISTERS}
+{register_map()}
 
 ## Memory port
 

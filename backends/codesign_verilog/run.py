@@ -11,11 +11,8 @@ from codesign.microcode.executor import Written, execute
 from codesign.microcode.instructions import Queues
 from codesign.units.memories import Memories
 from codesign.units.record import Port, Writes
+from codesign_verilog.host_registers import TOKENS, address
 from codesign_verilog.shape import ChipShape
-
-PROMPT_LENGTH, MAX_TOKENS, MICROCODE_QUEUE, MICROCODE_ADDRESS, MICROCODE_DATA = 0x08, 0x0C, 0x14, 0x18, 0x1C
-TOKENS = 0x8000
-"""Registers of the host port (docs/chip.md, "Host")."""
 
 HOST_BITS = 32
 
@@ -35,14 +32,14 @@ def monitored(shape: ChipShape) -> tuple[MonitoredPort, ...]:
 
 def host_writes(shape: ChipShape, words: Mapping[str, Sequence[int]], prompt: Sequence[int], max_tokens: int) -> str:
     """``host.hex``: address and datum of each register write before the start, a line each."""
-    writes: list[tuple[int, int]] = [(PROMPT_LENGTH, len(prompt)), (MAX_TOKENS, max_tokens)]
+    writes: list[tuple[int, int]] = [(address("prompt_length"), len(prompt)), (address("max_tokens"), max_tokens)]
     for number, queue in enumerate(shape.queues):
-        writes += [(MICROCODE_QUEUE, number), (MICROCODE_ADDRESS, 0)]
+        writes += [(address("microcode_queue"), number), (address("microcode_address"), 0)]
         pieces = range(0, queue.encoding.bits, HOST_BITS)
         mask = (1 << HOST_BITS) - 1
-        writes += [(MICROCODE_DATA, word >> low & mask) for word in words[queue.name] for low in pieces]
+        writes += [(address("microcode_data"), word >> low & mask) for word in words[queue.name] for low in pieces]
     writes += [(TOKENS + 4 * position, token) for position, token in enumerate(prompt)]
-    return "".join(f"{address:08x} {datum:08x}\n" for address, datum in writes)
+    return "".join(f"{place:08x} {datum:08x}\n" for place, datum in writes)
 
 
 @dataclass
