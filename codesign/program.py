@@ -11,6 +11,7 @@ from xdsl.dialects.func import FuncOp
 from codesign.errors import CodesignError
 from codesign.weights import StoredTensor
 from codesign_dialects.transformer import STEP, KVCacheType, ParameterOp
+from codesign_dialects.transformer.shapes import shape_of
 
 IR_VERSION = 1
 """Written on every module as ``codesign.version``; another version is refused."""
@@ -74,6 +75,20 @@ class Program:
         if not isinstance(cache, KVCacheType) or cache.context.data == DYNAMIC_INDEX:
             return None
         return cache.context.data
+
+    @property
+    def batch(self) -> int | None:
+        """Sequences that a step is made for; None where any number will do."""
+        return self._extent(0)
+
+    @property
+    def tokens(self) -> int | None:
+        """Tokens of each sequence that a step is made for; None where any number will do."""
+        return self._extent(1)
+
+    def _extent(self, axis: int) -> int | None:
+        extent = shape_of(self.step.body.block.args[0])[axis]
+        return None if extent == DYNAMIC_INDEX else extent
 
     @property
     def parameters(self) -> dict[str, ParameterOp]:

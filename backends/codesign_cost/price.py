@@ -37,6 +37,8 @@ def price(program: Program, chip: Chip, workload: Workload, *, chips: int = 1, s
     CostError
         When the program holds an operation, or the chip a unit, that the model does not know.
     """
+    if program.batch not in (None, workload.batch):
+        raise CostError(f"{program.name} is specialized to batch={program.batch}; the workload has {workload.batch}")
     machine = machine_of(chip, chips=chips, stages=stages)
     law = law_of(machine)
     fit = check(program, machine, workload)

@@ -37,7 +37,9 @@ class NumpySession:
         trace: Trace | None = None,
         observe: Observe | None = None,
     ):
-        self._step = program.step
+        if program.batch not in (None, batch):
+            raise CodesignError(f"{program.name} is specialized to batch={program.batch}; {batch} sequences are given")
+        self._step, self._tokens = program.step, program.tokens
         type = self._step.body.block.args[-1].type
         assert isinstance(type, KVCacheType)
         self._parameters = Parameters(program)
@@ -104,6 +106,11 @@ class NumpySession:
             for token in sequence:
                 if not 0 <= token < self._vocabulary:
                     raise CodesignError(f"token {token} is not in the vocabulary of {self._vocabulary}")
+        if self._tokens not in (None, max(lengths)):
+            raise CodesignError(
+                f"the program is specialized to tokens={self._tokens}, and a step gives {max(lengths)}: "
+                "specialize{batch= context=} leaves the tokens of a step open"
+            )
         if not 1 <= keep <= max(lengths):
             raise CodesignError(f"keep must be 1 to {max(lengths)}, got {keep}")
         end = int(self._past.max()) + max(lengths)

@@ -101,8 +101,9 @@ class Plan:
         key = (value, self.layer % 2)
         if key not in self._buffers:
             tokens = self.keep if _after_last_tokens(value) else self.tokens
-            binding = iter((self.batch, tokens))
-            shape = [next(binding) if n == DYNAMIC_INDEX else n for n in shape_of(value)]
+            own = shape_of(value)
+            shape = [given if n == DYNAMIC_INDEX else n for n, given in zip(own, (self.batch, tokens), strict=False)]
+            shape += own[2:]
             self._buffers[key] = feature_major(shape)
         self.values[value] = self._buffers[key]
         return self._buffers[key]

@@ -25,6 +25,24 @@ def _block_attention() -> "type[ModulePass]":
     return BlockAttentionPass
 
 
+def _specialize() -> "type[ModulePass]":
+    from codesign.passes.specialize import SpecializePass
+
+    return SpecializePass
+
+
+def _canonicalize() -> "type[ModulePass]":
+    from xdsl.transforms.canonicalize import CanonicalizePass
+
+    return CanonicalizePass
+
+
+def _common_subexpression_elimination() -> "type[ModulePass]":
+    from xdsl.transforms.common_subexpression_elimination import CommonSubexpressionElimination
+
+    return CommonSubexpressionElimination
+
+
 def _lower_to_microcode() -> "type[ModulePass]":
     from codesign.passes.lower_to_microcode import LowerToMicrocodePass
 
@@ -41,6 +59,9 @@ PASSES: "dict[str, Callable[[], type[ModulePass]]]" = {
     "quantize": _quantize,
     "sparsify": _sparsify,
     "block-attention": _block_attention,
+    "specialize": _specialize,
+    "canonicalize": _canonicalize,
+    "cse": _common_subexpression_elimination,
     "lower-to-microcode": _lower_to_microcode,
     "schedule": _schedule,
 }

@@ -11,6 +11,7 @@ from xdsl.dialects.builtin import (
     TensorType,
     f64,
 )
+from xdsl.interfaces import HasCanonicalizationPatternsInterface
 from xdsl.ir import SSAValue
 from xdsl.irdl import (
     IRDLOperation,
@@ -22,6 +23,7 @@ from xdsl.irdl import (
     result_def,
     traits_def,
 )
+from xdsl.pattern_rewriter import RewritePattern
 from xdsl.traits import Pure
 from xdsl.utils.exceptions import VerifyException
 
@@ -175,7 +177,7 @@ class AddOp(IRDLOperation):
 
 
 @irdl_op_definition
-class ScaleOp(IRDLOperation):
+class ScaleOp(IRDLOperation, HasCanonicalizationPatternsInterface):
     """An activation times a constant `factor`."""
 
     name = "transformer.scale"
@@ -190,6 +192,12 @@ class ScaleOp(IRDLOperation):
 
     def __init__(self, input: SSAValue, factor: float):
         super().__init__(operands=[input], properties={"factor": FloatAttr(factor, f64)}, result_types=[input.type])
+
+    @classmethod
+    def get_canonicalization_patterns(cls) -> tuple[RewritePattern, ...]:
+        from codesign_dialects.transformer.canonicalization import DropScaleByOne
+
+        return (DropScaleByOne(),)
 
     def verify_(self) -> None:
         verify_activation(self, "the input", self.input)

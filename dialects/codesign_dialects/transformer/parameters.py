@@ -18,6 +18,7 @@ from xdsl.dialects.builtin import (
     i64,
 )
 from xdsl.dialects.func import FuncOp
+from xdsl.interfaces import HasCanonicalizationPatternsInterface
 from xdsl.ir import Attribute, Operation, SSAValue
 from xdsl.irdl import (
     AttrSizedOperandSegments,
@@ -32,8 +33,9 @@ from xdsl.irdl import (
     var_result_def,
 )
 from xdsl.parser import Parser
+from xdsl.pattern_rewriter import RewritePattern
 from xdsl.printer import Printer
-from xdsl.traits import SymbolOpInterface, SymbolTable, SymbolUserOpInterface
+from xdsl.traits import Pure, SymbolOpInterface, SymbolTable, SymbolUserOpInterface
 from xdsl.utils.exceptions import VerifyException
 
 from codesign_dialects.formats import encoding_of
@@ -51,7 +53,7 @@ DERIVATIONS = ("quantize", "decode")
 
 
 @irdl_op_definition
-class ParameterOp(IRDLOperation):
+class ParameterOp(IRDLOperation, HasCanonicalizationPatternsInterface):
     """A named parameter, ``transformer.parameter @layers.q : tensor<30x576x576xf32> from "model.layers.{}.q.weight"``.
 
     Where the parameter is a part of what stands at the source, or its transpose, ``view`` says which. Where the type's
@@ -80,6 +82,12 @@ class ParameterOp(IRDLOperation):
                 "derivation": None if derivation is None else StringAttr(derivation),
             }
         )
+
+    @classmethod
+    def get_canonicalization_patterns(cls) -> tuple[RewritePattern, ...]:
+        from codesign_dialects.transformer.canonicalization import DropUnusedParameter
+
+        return (DropUnusedParameter(),)
 
     @property
     def stacked(self) -> bool:
@@ -149,7 +157,7 @@ class GetOp(IRDLOperation):
     layer = opt_operand_def(IndexType)
     result = result_def(Tensor)
 
-    traits = traits_def(_GetSymbolUse())
+    traits = traits_def(Pure(), _GetSymbolUse())
 
     assembly_format = "$parameter (`[` $layer^ `]`)? attr-dict `:` type($result)"
 
