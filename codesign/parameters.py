@@ -1,5 +1,7 @@
 """Parameters as arrays: read from their external tensors, derived as the IR says, layer by layer."""
 
+from math import prod
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,6 +13,7 @@ from codesign.weights import StoredTensor
 from codesign_dialects.encoding import FLOAT32, Encoding
 from codesign_dialects.formats import encoding_of
 from codesign_dialects.transformer import ParameterOp
+from codesign_dialects.transformer.parameters import EXPERT
 
 Floats = NDArray[np.float32]
 
@@ -41,9 +44,11 @@ class Parameters:
 
     def quantized(self, name: str, layer: int | None) -> Quantized:
         """A parameter that stores integers, as integers and scales."""
-        stored, *others = self.program.tensors(name, layer)
-        if others:
+        if EXPERT in self._parameters[name].source.data:
             raise CodesignError(f"@{name}: integer arithmetic on experts is not supported")
+        return Quantized.joined([self._quantized(name, stored) for stored in self.program.tensors(name, layer)])
+
+    def _quantized(self, name: str, stored: StoredTensor) -> Quantized:
         encoding = str(encoding_of(self._parameters[name].type))
         if self.is_quantized(name):
             encoded = rounded(encoding, stored.float32())
@@ -56,9 +61,11 @@ class Parameters:
 
     def read_into(self, name: str, layer: int | None, out: Floats) -> None:
         """Write the values of a parameter into `out`."""
-        stored = self.program.tensors(name, layer)
-        for tensor, part in zip(stored, out.reshape(len(stored), *stored[0].shape), strict=True):
-            _copy(tensor, part)
+        start, flat = 0, out.reshape(-1)
+        for tensor in self.program.tensors(name, layer):
+            part = flat[start : start + prod(tensor.shape)]
+            _copy(tensor, part.reshape(tensor.shape))
+            start += len(part)
         if self.is_quantized(name):
             out[...] = rounded(str(encoding_of(self._parameters[name].type)), out).values()
 

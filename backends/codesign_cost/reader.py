@@ -278,6 +278,11 @@ class _Reader:
         self.tensors[op.result] = _Tensor(self._tensor(op.left).tokens)
         self._note_elementwise("add", op.result)
 
+    def read_split(self, op: Operation) -> None:
+        assert isinstance(op, transformer.SplitOp)
+        for part in op.parts:
+            self._copy(op.input, part)
+
     def read_last_tokens(self, op: Operation) -> None:
         assert isinstance(op, transformer.LastTokensOp)
         input = self._tensor(op.input)
@@ -344,6 +349,7 @@ _READERS: dict[type[Operation], Callable[[_Reader, Operation], None]] = {
     transformer.SoftcapOp: _Reader.read_elementwise,
     transformer.QuantizeOp: _Reader.read_elementwise,
     transformer.AddOp: _Reader.read_add,
+    transformer.SplitOp: _Reader.read_split,
     transformer.LastTokensOp: _Reader.read_last_tokens,
 }
 

@@ -42,21 +42,26 @@ def _readers(op: LinearOp) -> list[LinearOp]:
 
 
 def _siblings(op: LinearOp) -> list[LinearOp]:
-    """The readers of `op`'s input that run as one product with it: those without bias, or itself alone."""
-    return [op] if op.bias is not None else [reader for reader in _readers(op) if reader.bias is None]
+    """The readers of `op`'s input that run as one product with it: those that add nothing, or itself alone."""
+    return [op] if _adds(op) else [reader for reader in _readers(op) if not _adds(reader)]
+
+
+def _adds(op: LinearOp) -> bool:
+    return op.bias is not None or op.residual is not None
 
 
 def folds_weight(norm: RMSNormOp) -> bool:
     """Whether the weight of `norm` goes into those of the operations that read it: linear, of a layer, in float32."""
-    if norm.groups > 1:
+    if norm.groups > 1 or norm.weight is None:
         return False
     readers = [use.operation for use in norm.result.uses]
     return bool(readers) and all(
-        isinstance(op, LinearOp) and not op.integer and op.bias is None and _is_of_layer(op.weight) for op in readers
+        isinstance(op, LinearOp) and not op.integer and not _adds(op) and _is_of_layer(op.weight) for op in readers
     )
 
 
 def _norm_weight(norm: RMSNormOp, plan: Plan) -> Floats:
+    assert norm.weight is not None
     return values_of(norm.weight, plan) + np.float32(norm.weight_offset)
 
 
@@ -111,7 +116,7 @@ def _lower_fused(ops: list[LinearOp], plan: Plan) -> None:
         stop = start + shape_of(op.weight)[0]
         plan.values[op.result] = out[:, start:stop].reshape(plan.batch, -1, stop - start)
         start = stop
-    _add_bias(ops[0], out, plan)
+    _add(ops[0], out, plan)
 
 
 def _observe(op: LinearOp, x: Floats, plan: Plan) -> None:
@@ -128,11 +133,14 @@ def _observe(op: LinearOp, x: Floats, plan: Plan) -> None:
     plan.calls.append(lambda: observe(names, layer, x if scale is None else x * scale))
 
 
-def _add_bias(op: LinearOp, out: Floats, plan: Plan) -> None:
-    if op.bias is None:
-        return
-    bias = values_of(op.bias, plan)
-    plan.calls.append(lambda: np.add(out, bias, out=out))
+def _add(op: LinearOp, out: Floats, plan: Plan) -> None:
+    if op.bias is not None:
+        bias = values_of(op.bias, plan)
+        plan.calls.append(lambda: np.add(out, bias, out=out))
+    if op.residual is not None:
+        residual = plan.array(op.residual)
+        sums = out.reshape(residual.shape)
+        plan.calls.append(lambda: np.add(sums, residual, out=sums))
 
 
 def _lower_integer(op: LinearOp, plan: Plan) -> None:
@@ -162,7 +170,7 @@ def _lower_integer(op: LinearOp, plan: Plan) -> None:
             )
 
     plan.calls.append(call)
-    _add_bias(op, flat, plan)
+    _add(op, flat, plan)
 
 
 def _prepared(weight: Weight, plan: Plan) -> tuple[Floats, Floats]:

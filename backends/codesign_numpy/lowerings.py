@@ -35,7 +35,9 @@ from codesign_dialects.transformer import (
     RotaryOp,
     ScaleOp,
     SoftcapOp,
+    SplitOp,
 )
+from codesign_dialects.transformer.shapes import features
 from codesign_numpy.activations import lower_activate, lower_gate
 from codesign_numpy.buffers import Floats, Integers
 from codesign_numpy.cached_attention import (
@@ -100,7 +102,7 @@ def _rms_norm(op: RMSNormOp, plan: Plan) -> None:
     # One token a step is most of a generation: there the general form's own cost would be a tenth of the time.
     single, single_out = x.reshape(-1), out.reshape(-1)
     plan.calls.append(call_on_one if single.size == size else call)
-    if not folds_weight(op):
+    if op.weight is not None and not folds_weight(op):
         weight = values_of(op.weight, plan) + np.float32(op.weight_offset)
         plan.calls.append(lambda: np.multiply(out, weight, out=out))
 
@@ -192,6 +194,13 @@ def _quantize(op: QuantizeOp, plan: Plan) -> None:
     plan.calls.append(call)
 
 
+def _split(op: SplitOp, plan: Plan) -> None:
+    x, first = plan.array(op.input), 0
+    for part in op.parts:
+        plan.values[part] = x[..., first : first + features(part)]
+        first += features(part)
+
+
 def _last_tokens(op: LastTokensOp, plan: Plan) -> None:
     x, out, lengths = plan.array(op.input), plan.buffer(op.result), plan.inputs.lengths
     rows, back = np.arange(plan.batch)[:, None], np.arange(-plan.keep, 0)
@@ -244,6 +253,7 @@ LOWERINGS: Mapping[type[Operation], Lowering] = {
     ScaleOp: lower_scale,
     SoftcapOp: lower_softcap,
     AddOp: _add,
+    SplitOp: _split,
     QuantizeOp: _quantize,
     LastTokensOp: _last_tokens,
     AppendKVOp: lower_append_kv,

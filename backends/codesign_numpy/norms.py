@@ -11,13 +11,14 @@ def lower_head_norm(op: RMSNormOp, plan: Plan) -> None:
     x, out = plan.array(op.input), plan.buffer(op.result)
     split = (plan.batch, plan.tokens, op.groups, -1)
     x, out = x.reshape(split), out.reshape(split)
-    weight = values_of(op.weight, plan) + np.float32(op.weight_offset)
+    weight = None if op.weight is None else values_of(op.weight, plan) + np.float32(op.weight_offset)
     size, epsilon = np.float32(x.shape[-1]), np.float32(op.epsilon.value.data)
 
     def call() -> None:
         mean = np.einsum("...i,...i->...", x, x) / size
         np.divide(x, np.sqrt(mean + epsilon)[..., None], out=out)
-        np.multiply(out, weight, out=out)
+        if weight is not None:
+            np.multiply(out, weight, out=out)
 
     plan.calls.append(call)
 

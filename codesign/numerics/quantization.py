@@ -1,5 +1,6 @@
 """Integers with float32 scales, as the matrix units multiply them: ``value = integer · scale``."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +29,13 @@ class Quantized:
         if encoded.encoding.per_tensor:
             scales = np.broadcast_to(scales, (*encoded.elements.shape[:-1], 1))
         return cls(encoded.elements.astype(np.int8, copy=False), scales)
+
+    @classmethod
+    def joined(cls, parts: Sequence["Quantized"]) -> "Quantized":
+        """The rows of all parts, one below the other."""
+        if len(parts) == 1:
+            return parts[0]
+        return cls(np.concatenate([part.integers for part in parts]), np.concatenate([part.scales for part in parts]))
 
     def dequantize(self) -> Floats:
         """``float32(integer) · scale``."""

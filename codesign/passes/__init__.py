@@ -25,6 +25,12 @@ def _block_attention() -> "type[ModulePass]":
     return BlockAttentionPass
 
 
+def _fuse() -> "type[ModulePass]":
+    from codesign.passes.fuse import FusePass
+
+    return FusePass
+
+
 def _specialize() -> "type[ModulePass]":
     from codesign.passes.specialize import SpecializePass
 
@@ -59,6 +65,7 @@ PASSES: "dict[str, Callable[[], type[ModulePass]]]" = {
     "quantize": _quantize,
     "sparsify": _sparsify,
     "block-attention": _block_attention,
+    "fuse": _fuse,
     "specialize": _specialize,
     "canonicalize": _canonicalize,
     "cse": _common_subexpression_elimination,

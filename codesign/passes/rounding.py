@@ -144,7 +144,7 @@ class _Scaling:
     def __post_init__(self) -> None:
         readers: dict[str, set[str]] = {}
         for op in self.program.module.walk():
-            if not isinstance(op, RMSNormOp) or not isinstance(op.weight.owner, GetOp):
+            if not isinstance(op, RMSNormOp) or op.weight is None or not isinstance(op.weight.owner, GetOp):
                 continue
             norm = op.weight.owner.parameter.string_value()
             names = readers.setdefault(norm, set())

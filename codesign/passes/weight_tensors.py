@@ -12,7 +12,7 @@ from codesign.numerics.encoded import Mask
 from codesign.numerics.float32 import Floats
 from codesign.program import Program
 from codesign.weights import StoredTensor
-from codesign_dialects.transformer.parameters import EXPERT, LAYER
+from codesign_dialects.transformer.parameters import EXPERT, LAYER, ParameterOp
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,13 @@ class WeightReader:
 
     def float32(self, name: str, layer: int | None) -> Floats:
         """A copy of a parameter's values, or of one layer's, its experts stacked."""
-        type, tensors = self.program.parameters[name].type, self.program.tensors(name, layer)
-        shape = type.get_shape() if layer is None else type.get_shape()[1:]
-        values = np.empty(shape, np.float32)
-        for tensor, part in zip(tensors, values.reshape(len(tensors), *tensors[0].shape), strict=True):
-            part[...] = tensor.float32()
+        type = self.program.parameters[name].type
+        values = np.empty(type.get_shape() if layer is None else type.get_shape()[1:], np.float32)
+        start, flat = 0, values.reshape(-1)
+        for tensor in self.program.tensors(name, layer):
+            own = tensor.float32().reshape(-1)
+            flat[start : start + len(own)] = own
+            start += len(own)
             tensor.release()
         return values
 
@@ -46,21 +48,27 @@ class WeightReader:
         return mask
 
 
+def own_source(parameter: ParameterOp) -> None:
+    """Name a tensor for each layer of `parameter` that is all of it, and no other's."""
+    name = parameter.sym_name.data
+    parameter.source = StringAttr(f"@{name}.{LAYER}" if parameter.stacked else f"@{name}")
+    parameter.view = parameter.joined = None
+
+
 def with_own_tensors(program: Program, names: Sequence[str]) -> Program:
     """The program with a tensor of its own for each layer of the parameters `names`, so that it can be replaced.
 
-    What stands alone in its file stays there; a part of a tensor, and experts that have a tensor each, become a float32
-    copy.
+    What stands alone in its file stays there; a part of a tensor, joined ones, and experts that have a tensor each,
+    become a float32 copy.
     """
     weights, reader = dict(program.weights or {}), WeightReader(program)
     for name in names:
         parameter = program.parameters[name]
-        if parameter.view is None and EXPERT not in parameter.source.data:
+        if parameter.view is None and parameter.joined is None and EXPERT not in parameter.source.data:
             continue
         layers = range(parameter.type.get_shape()[0]) if parameter.stacked else (None,)
         values = {layer: reader.float32(name, layer) for layer in layers}
-        parameter.source = StringAttr(f"@{name}.{LAYER}" if parameter.stacked else f"@{name}")
-        parameter.view = None
+        own_source(parameter)
         for layer, own in values.items():
             (source,) = parameter.sources_of(layer)
             weights[source] = StoredTensor(source, own.shape, "float32", own.reshape(-1).view(np.uint8))

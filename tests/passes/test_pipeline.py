@@ -47,7 +47,7 @@ def test_a_pass_is_registered_under_its_own_name(name: str) -> None:
 @pytest.mark.parametrize(
     ("pipeline", "message"),
     [
-        ("quantise", "no pass is called 'quantise'. Did you mean quantize?"),
+        ("quantise", "no pass is called 'quantise'. Did you mean quantize"),
         ("nothing-like-it", "no pass is called 'nothing-like-it'. Known: "),
         ("quantize{wieghts=int8}", "Options: weights: "),
         ("quantize{weights=int8 group=many}", "quantize: "),

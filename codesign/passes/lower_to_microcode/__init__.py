@@ -34,6 +34,9 @@ class LowerToMicrocodePass(ModulePass):
         chip = chip_of(op)
         if chip is None:
             raise CodesignError("lower-to-microcode: the program names no chip; compile it for one")
+        batch = Program(op).batch
+        if batch not in (None, 1):
+            raise CodesignError(f"lower-to-microcode: the program is specialized to batch={batch}; the chip runs 1")
         machine = Machine.of(chip.design)
         tokens = machine.tokens if self.tokens is None else self.tokens
         if not 1 <= tokens <= machine.tokens:

@@ -18,8 +18,10 @@ def rows_in(allocator: Allocator, name: str, rows: int, length: int, *, shared: 
     return Rows("vector", place, words, length)
 
 
-def rms_norm(source: Rows, weight: Rows, result: Rows, epsilon: float, tokens: Tokens, allocator: Allocator) -> None:
-    """``x · (1 / √(Σ x² · (1 / n) + ε)) · weight``."""
+def rms_norm(
+    source: Rows, weight: Rows | None, result: Rows, epsilon: float, tokens: Tokens, allocator: Allocator
+) -> None:
+    """``x · (1 / √(Σ x² · (1 / n) + ε)) · weight``; without a weight the last factor is left out."""
     length = source.length
     assert isinstance(length, int)
     root = rows_in(allocator, "statistics", tokens.most, 1, shared=True)
@@ -33,7 +35,8 @@ def rms_norm(source: Rows, weight: Rows, result: Rows, epsilon: float, tokens: T
     vector("square_root", root, root, tokens.count)
     vector("reciprocal", root, root, tokens.count)
     vector("multiply", source, result, tokens.count, root, scalar=True)
-    vector("multiply", result, result, tokens.count, replace(weight, stride=0))
+    if weight is not None:
+        vector("multiply", result, result, tokens.count, replace(weight, stride=0))
 
 
 def rotary(

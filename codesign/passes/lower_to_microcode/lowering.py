@@ -28,6 +28,7 @@ OperationLowering = Callable[[Any, "Lowering"], None]
 
 
 REFUSED_OPTIONS: Mapping[str, tuple[str, ...]] = {
+    "transformer.linear": ("residual",),
     "transformer.rms_norm": ("heads", "offset"),
     "transformer.rotary": ("size", "scaling"),
     "transformer.attention": ("sinks", "window", "softcap"),

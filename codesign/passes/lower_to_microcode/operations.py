@@ -35,6 +35,7 @@ from codesign_dialects.transformer import (
     RepeatOp,
     RMSNormOp,
     RotaryOp,
+    SplitOp,
 )
 from codesign_dialects.transformer.shapes import features
 
@@ -93,7 +94,7 @@ def _carry(known: object, argument: SSAValue, lowering: Lowering) -> None:
 
 
 def _rms_norm(op: RMSNormOp, lowering: Lowering) -> None:
-    weight = lowering.tables.vector(_get(op.weight), lowering.layer)
+    weight = None if op.weight is None else lowering.tables.vector(_get(op.weight), lowering.layer)
     source, result = lowering.value(op.input, Rows), lowering.rows(op.result)
     kernels.rms_norm(source, weight, result, op.epsilon.value.data, lowering.tokens, lowering.allocator)
 
@@ -222,6 +223,20 @@ def _may_overwrite(op: AddOp, lowering: Lowering) -> bool:
     return owns and all(user.parent_block() is block and block.get_operation_index(user) <= here for user in users)
 
 
+def _split(op: SplitOp, lowering: Lowering) -> None:
+    """Parts of the rows where they lie."""
+    rows, first = lowering.value(op.input, Rows), 0
+    for part in op.parts:
+        words, rest = divmod(first, lowering.machine.vector)
+        if rest:
+            raise CodesignError(
+                f"lower-to-microcode: {op.name}: a part begins at feature {first}, within a word of the vector unit's "
+                f"{lowering.machine.vector}"
+            )
+        lowering.values[part] = rows.words(words).cut(features(part))
+        first += features(part)
+
+
 def _last_tokens(op: LastTokensOp, lowering: Lowering) -> None:
     """Of a single token it is the last."""
     lowering.values[op.result] = lowering.values[op.input]
@@ -274,6 +289,7 @@ LOWERINGS: Mapping[type[Operation], OperationLowering] = {
     RotaryOp: _rotary,
     GateOp: _gate,
     AddOp: _add,
+    SplitOp: _split,
     LastTokensOp: _last_tokens,
     AppendKVOp: _append_kv,
     AttentionOp: _attention,

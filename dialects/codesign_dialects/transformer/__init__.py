@@ -25,6 +25,7 @@ from codesign_dialects.transformer.layers import (
     QuantizeOp,
     ScaleOp,
     SoftcapOp,
+    SplitOp,
 )
 from codesign_dialects.transformer.norms import LayerNormOp, RMSNormOp
 from codesign_dialects.transformer.parameters import GetOp, ParameterOp, RepeatOp
@@ -53,6 +54,7 @@ Transformer = Dialect(
         AddOp,
         ScaleOp,
         SoftcapOp,
+        SplitOp,
         QuantizeOp,
         LastTokensOp,
         AppendKVOp,
@@ -93,6 +95,7 @@ __all__ = [
     "RotaryScalingAttr",
     "ScaleOp",
     "SoftcapOp",
+    "SplitOp",
     "Transformer",
     "View",
     "ViewAttr",

@@ -3,6 +3,8 @@
 Activations are ``[batch, tokens, features]``, weights ``[out, in]``. Each sequence of a batch has its own length.
 """
 
+from collections.abc import Sequence
+
 from xdsl.dialects.builtin import (
     DYNAMIC_INDEX,
     Float64Type,
@@ -14,6 +16,7 @@ from xdsl.dialects.builtin import (
 from xdsl.interfaces import HasCanonicalizationPatternsInterface
 from xdsl.ir import SSAValue
 from xdsl.irdl import (
+    AttrSizedOperandSegments,
     IRDLOperation,
     ParsePropInAttrDict,
     irdl_op_definition,
@@ -22,6 +25,7 @@ from xdsl.irdl import (
     prop_def,
     result_def,
     traits_def,
+    var_result_def,
 )
 from xdsl.pattern_rewriter import RewritePattern
 from xdsl.traits import Pure
@@ -105,8 +109,8 @@ class PositionEmbeddingOp(IRDLOperation):
 
 @irdl_op_definition
 class LinearOp(IRDLOperation):
-    """``input · weightᵀ + bias``: input ``[batch, tokens, in]``, weight ``[out, in]``, bias ``[out]``, result
-    ``[batch, tokens, out]``.
+    """``input · weightᵀ + bias + residual``: input ``[batch, tokens, in]``, weight ``[out, in]``, bias ``[out]``,
+    result and residual ``[batch, tokens, out]``.
 
     When input and weight both store integers the products are summed exactly in int32 and then scaled:
     ``(float(sum) · weight scale) · input scale``, each product rounded to float32.
@@ -117,14 +121,22 @@ class LinearOp(IRDLOperation):
     input = operand_def(Tensor)
     weight = operand_def(Tensor)
     bias = opt_operand_def(Tensor)
+    residual = opt_operand_def(Tensor)
     result = result_def(Tensor)
 
     traits = traits_def(Pure())
-    assembly_format = "$input `,` $weight (`,` $bias^)? attr-dict `:` functional-type(operands, results)"
+    irdl_options = (AttrSizedOperandSegments(as_property=True),)
+    assembly_format = (
+        "$input `,` $weight (`,` $bias^)? (`plus` $residual^)? attr-dict "
+        "`:` `(` type($input) `,` type($weight) (`,` type($bias)^)? `)` (`plus` type($residual)^)? `->` type($result)"
+    )
 
-    def __init__(self, input: SSAValue, weight: SSAValue, bias: SSAValue | None = None):
+    def __init__(
+        self, input: SSAValue, weight: SSAValue, bias: SSAValue | None = None, residual: SSAValue | None = None
+    ):
         super().__init__(
-            operands=[input, weight, bias], result_types=[with_features(tensor_of(input), shape_of(weight)[0])]
+            operands=[input, weight, bias, residual],
+            result_types=[with_features(tensor_of(input), shape_of(weight)[0])],
         )
 
     @property
@@ -141,6 +153,8 @@ class LinearOp(IRDLOperation):
         verify_activation(self, "the result", self.result, weight[0])
         if self.bias is not None:
             verify_shape(self, "the bias", self.bias, (weight[0],))
+        if self.residual is not None:
+            verify_activation(self, "the residual", self.residual, weight[0])
         if not self.integer:
             return
         largest = 1
@@ -151,6 +165,34 @@ class LinearOp(IRDLOperation):
             raise VerifyException(
                 f"{self.name}: a sum of {weight[1]} products up to {largest} could overflow the int32 accumulator; "
                 f"at most {(2**31 - 1) // largest} fit"
+            )
+
+
+@irdl_op_definition
+class SplitOp(IRDLOperation):
+    """An activation's features in parts, one behind the other: what several products gave that run as one."""
+
+    name = "transformer.split"
+
+    input = operand_def(Tensor)
+    parts = var_result_def(Tensor)
+
+    traits = traits_def(Pure())
+    assembly_format = "$input attr-dict `:` functional-type(operands, results)"
+
+    def __init__(self, input: SSAValue, extents: Sequence[int]):
+        super().__init__(
+            operands=[input], result_types=[[with_features(tensor_of(input), extent) for extent in extents]]
+        )
+
+    def verify_(self) -> None:
+        verify_activation(self, "the input", self.input)
+        for part in self.parts:
+            verify_activation(self, "a part", part)
+        total = sum(features(part) for part in self.parts)
+        if total != features(self.input):
+            raise VerifyException(
+                f"{self.name}: parts of {total} features in all, of an input of {features(self.input)}"
             )
 
 

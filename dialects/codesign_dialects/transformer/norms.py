@@ -27,6 +27,7 @@ def _verify_epsilon(op: Operation, epsilon: FloatAttr[Float64Type]) -> None:
 @irdl_op_definition
 class RMSNormOp(IRDLOperation):
     """``x / sqrt(mean(x²) + epsilon) · (weight + offset)`` over the features (Zhang and Sennrich, 2019, equation 4).
+    Without a weight the last factor is left out.
 
     With ``heads`` the features of each head are normalized by themselves, and the weight is that of one head (Dehghani
     et al., "Scaling Vision Transformers to 22 Billion Parameters", 2023). The offset is 0 unless stated: Gemma stores
@@ -36,7 +37,7 @@ class RMSNormOp(IRDLOperation):
     name = "transformer.rms_norm"
 
     input = operand_def(Tensor)
-    weight = operand_def(Tensor)
+    weight = opt_operand_def(Tensor)
     epsilon = prop_def(FloatAttr[Float64Type])
     heads = opt_prop_def(IntegerAttr)
     offset = opt_prop_def(FloatAttr[Float64Type])
@@ -44,9 +45,11 @@ class RMSNormOp(IRDLOperation):
 
     traits = traits_def(Pure())
     irdl_options = (ParsePropInAttrDict(),)
-    assembly_format = "$input `,` $weight attr-dict `:` functional-type(operands, results)"
+    assembly_format = "$input (`,` $weight^)? attr-dict `:` functional-type(operands, results)"
 
-    def __init__(self, input: SSAValue, weight: SSAValue, epsilon: float, *, heads: int = 1, offset: float = 0.0):
+    def __init__(
+        self, input: SSAValue, weight: SSAValue | None, epsilon: float, *, heads: int = 1, offset: float = 0.0
+    ):
         super().__init__(
             operands=[input, weight],
             properties={
@@ -73,7 +76,10 @@ class RMSNormOp(IRDLOperation):
             raise VerifyException(
                 f"{self.name}: {features(self.input)} features do not divide into {self.groups} heads"
             )
-        verify_shape(self, "the weight", self.weight, (features(self.input) // self.groups,))
+        if self.weight is not None:
+            verify_shape(self, "the weight", self.weight, (features(self.input) // self.groups,))
+        elif self.offset is not None:
+            raise VerifyException(f"{self.name}: an offset is added to a weight, and there is none")
         verify_activation(self, "the result", self.result, features(self.input))
         _verify_epsilon(self, self.epsilon)
 

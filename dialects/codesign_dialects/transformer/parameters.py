@@ -8,6 +8,7 @@ layer's experts are stacked the same way, their source naming the expert as ``{e
 from collections.abc import Sequence
 
 from xdsl.dialects.builtin import (
+    ArrayAttr,
     FlatSymbolRefAttrConstr,
     IndexType,
     IntegerAttr,
@@ -56,8 +57,9 @@ DERIVATIONS = ("quantize", "decode")
 class ParameterOp(IRDLOperation, HasCanonicalizationPatternsInterface):
     """A named parameter, ``transformer.parameter @layers.q : tensor<30x576x576xf32> from "model.layers.{}.q.weight"``.
 
-    Where the parameter is a part of what stands at the source, or its transpose, ``view`` says which. Where the type's
-    encoding differs from what the source stores, ``by`` says how the one is made from the other.
+    Where the parameter is a part of what stands at the source, or its transpose, ``view`` says which. Where its rows
+    are those of several tensors, one below the other, ``joined`` names the others. Where the type's encoding differs
+    from what the source stores, ``by`` says how the one is made from the other.
     """
 
     name = "transformer.parameter"
@@ -65,19 +67,31 @@ class ParameterOp(IRDLOperation, HasCanonicalizationPatternsInterface):
     sym_name = prop_def(SymbolNameConstraint())
     type = prop_def(Tensor)
     source = prop_def(StringAttr)
+    joined = opt_prop_def(ArrayAttr[StringAttr])
     view = opt_prop_def(ViewAttr)
     derivation = opt_prop_def(StringAttr)
 
     traits = traits_def(SymbolOpInterface())
 
-    assembly_format = "$sym_name `:` $type `from` $source (`view` $view^)? (`by` $derivation^)? attr-dict"
+    assembly_format = (
+        "$sym_name `:` $type `from` $source (`joined` $joined^)? (`view` $view^)? (`by` $derivation^)? attr-dict"
+    )
 
-    def __init__(self, name: str, type: Tensor, source: str, derivation: str | None = None, view: View | None = None):
+    def __init__(
+        self,
+        name: str,
+        type: Tensor,
+        source: str,
+        derivation: str | None = None,
+        view: View | None = None,
+        joined: Sequence[str] = (),
+    ):
         super().__init__(
             properties={
                 "sym_name": StringAttr(name),
                 "type": type,
                 "source": StringAttr(source),
+                "joined": ArrayAttr(map(StringAttr, joined)) if joined else None,
                 "view": None if view is None else ViewAttr(view),
                 "derivation": None if derivation is None else StringAttr(derivation),
             }
@@ -101,10 +115,13 @@ class ParameterOp(IRDLOperation, HasCanonicalizationPatternsInterface):
         return tuple(name for layer in layers for name in self.sources_of(layer))
 
     def sources_of(self, layer: int | None) -> tuple[str, ...]:
-        """The external names of one layer's part: of each of its experts, or a single one."""
-        source = self.source.data if layer is None else self.source.data.replace(LAYER, str(layer))
+        """The external names of one layer's part: a single one, or all that are joined, or that of each expert."""
+        names = [self.source.data, *(name.data for name in self.joined or ())]
+        if layer is not None:
+            names = [name.replace(LAYER, str(layer)) for name in names]
+        source = names[0]
         if EXPERT not in source:
-            return (source,)
+            return tuple(names)
         return tuple(source.replace(EXPERT, str(expert)) for expert in range(self.type.get_shape()[self.stacked]))
 
     @property
@@ -121,6 +138,11 @@ class ParameterOp(IRDLOperation, HasCanonicalizationPatternsInterface):
             raise VerifyException(f"a stacked parameter has a leading layer dimension, got shape {shape}")
         if EXPERT in self.source.data and len(shape) < 2 + self.stacked:
             raise VerifyException(f"a parameter of experts has a dimension that counts them, got shape {shape}")
+        if self.joined is not None:
+            if self.view is not None or EXPERT in self.source.data:
+                raise VerifyException("what is joined are whole tensors, neither views nor experts")
+            if any((LAYER in name.data) != self.stacked for name in self.joined):
+                raise VerifyException(f"of joined sources all name the layer, or none: {self.source}, {self.joined}")
         if self.derivation is not None and self.derivation.data not in DERIVATIONS:
             raise VerifyException(f"unknown derivation '{self.derivation.data}'; known: {', '.join(DERIVATIONS)}")
 

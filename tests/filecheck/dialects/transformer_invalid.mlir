@@ -348,3 +348,31 @@ func.func private @f(!transformer.kv_cache<layers = 1, batch = ?, context = ?, h
 
 func.func private @f(!transformer.kv_cache<layers = 1, context = ?, batch = ?, heads = 2, size = 4>)
 // CHECK: Expected 'batch'
+
+// -----
+
+%x = "test.op"() : () -> tensor<?x?x8xf32>
+%a, %b = transformer.split %x : (tensor<?x?x8xf32>) -> (tensor<?x?x4xf32>, tensor<?x?x3xf32>)
+// CHECK: {{^}}transformer.split: parts of 7 features in all, of an input of 8
+
+// -----
+
+%x, %w = "test.op"() : () -> (tensor<?x?x8xf32>, tensor<4x8xf32>)
+%y = transformer.linear %x, %w plus %x : (tensor<?x?x8xf32>, tensor<4x8xf32>) plus tensor<?x?x8xf32> -> tensor<?x?x4xf32>
+// CHECK: {{^}}transformer.linear: the residual must have 4 features, got 8
+
+// -----
+
+%x = "test.op"() : () -> tensor<?x?x8xf32>
+%y = transformer.rms_norm %x {epsilon = 1.0e-05 : f64, offset = 1.0 : f64} : (tensor<?x?x8xf32>) -> tensor<?x?x8xf32>
+// CHECK: {{^}}transformer.rms_norm: an offset is added to a weight, and there is none
+
+// -----
+
+transformer.parameter @q : tensor<3x8x8xf32> from "layers.{}.q" joined ["k"]
+// CHECK: {{^}}of joined sources all name the layer, or none: "layers.{}.q", ["k"]
+
+// -----
+
+transformer.parameter @q : tensor<8x8xf32> from "q" joined ["k"] view <transposed>
+// CHECK: {{^}}what is joined are whole tensors, neither views nor experts

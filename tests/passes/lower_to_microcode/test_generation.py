@@ -156,3 +156,17 @@ def test_buffers_lie_apart(resident) -> None:
             assert op.base >= ends.get(op.memory.data, 0)
             ends[op.memory.data] = op.base + op.words
     assert set(ends) == {*resident.machine.srams, MEMORY}
+
+
+def test_joined_products_and_bare_norms_make_the_same_text(llama, chip, lower, run, resident) -> None:
+    """Rows of a product do not know of each other: not a bit changes. A norm without its weight rounds otherwise."""
+    joined = run(lower(llama, chip, before="fuse{only=products}"), PROMPT, 8)
+    assert same_bits(joined, resident)
+    bare = run(
+        api.compile(
+            llama, chip, "fuse{only=norms,products},quantize{weights=int8 activations=int8},lower-to-microcode,schedule"
+        ),
+        PROMPT,
+        8,
+    )
+    assert distance(bare.logits, executor_logits(bare, PROMPT)) < DISTANCE

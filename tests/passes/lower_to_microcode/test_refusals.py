@@ -23,11 +23,11 @@ def message(chip, make_llama, lower):
 
 @pytest.mark.parametrize("operation", [op for op in LOWERINGS if op.name.startswith("transformer.")])
 def test_nothing_optional_is_passed_over(operation) -> None:
-    """What an operation may have besides is refused, but for a bias, which has a kernel, and a layer."""
+    """What an operation may have besides is refused, but for weight and bias, which have kernels, and a layer."""
     definition = operation.get_irdl_definition()
     optional = {name for name, kind in definition.properties.items() if isinstance(kind, OptPropertyDef)}
     optional |= {name for name, kind in definition.operands if isinstance(kind, OptOperandDef)}
-    assert optional - {"bias", "layer"} == set(REFUSED_OPTIONS.get(operation.name, ()))
+    assert optional - {"weight", "bias", "layer"} == set(REFUSED_OPTIONS.get(operation.name, ()))
 
 
 @pytest.mark.parametrize(
@@ -96,3 +96,14 @@ def test_floats(chip, make_llama) -> None:
 def test_no_chip(make_llama) -> None:
     with pytest.raises(CodesignError, match="the program names no chip"):
         api.compile(make_llama().program(), None, "lower-to-microcode")
+
+
+@pytest.mark.parametrize(
+    ("before", "expected"),
+    [
+        ("fuse{only=residuals}", "transformer.linear with residual has no microcode"),
+        ("specialize{batch=2}", "the program is specialized to batch=2; the chip runs 1"),
+    ],
+)
+def test_what_a_pass_before_may_have_made(message, before, expected) -> None:
+    assert expected in message(before=before)
