@@ -6,14 +6,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
+from xdsl.dialects.builtin import ModuleOp
+
 from codesign.errors import CodesignError, nearest
 from codesign.frontends.fields import Config
+from codesign.linear_weights import chosen_weights, quantize_inputs, store_as
 from codesign.plugins.family import Family
 from codesign.program import Program, describe
-from codesign.weights import open_weights
-
-MAX_CONFIG_BYTES = 16 << 20
-CONFIG = "config.json"
+from codesign.weights import bitnet, open_weights
+from codesign.weights.checkpoint import CONFIG, MAX_CONFIG_BYTES, quantization
+from codesign_dialects.encoding import ENCODINGS, Encoding, number_format, plain
+from codesign_dialects.formats import encoding_of
 
 
 def read_json(path: Path) -> Config:
@@ -57,7 +60,11 @@ class HuggingFace:
         config = read_json(path)
         family = self._family(config, str(path))
         weights = open_weights(folder) if source.is_dir() else None
-        module = family.module(config, str(path), weights)
+        quantized = quantization(config, str(path))
+        shape = {name: value for name, value in config.items() if name != "quantization_config"}
+        module = family.module(shape, str(path), weights)
+        if quantized is not None and quantized["quant_method"] == "bitnet":
+            _as_bitnet(module, stored=weights is not None)
         describe(
             module,
             name=folder.resolve().name if path.name == CONFIG else path.stem,
@@ -77,6 +84,18 @@ class HuggingFace:
             name = model_type[:60]
             raise CodesignError(f"{where}: model_type '{name}' is not supported.{nearest(name, known)}")
         return known[model_type]()
+
+
+def _as_bitnet(module: ModuleOp, *, stored: bool) -> None:
+    """Int8 inputs of all products with ternary weights (Ma et al., "BitNet b1.58", 2024, section 2), which without
+    `stored` weights are all of the layers."""
+    ternary, parameters = ENCODINGS[bitnet.FORMAT], Program(module).parameters
+    names = [name for name in chosen_weights(module, ()) if parameters[name].stacked]
+    if not stored:
+        for name in names:
+            store_as(module, name, ternary, None)
+    names = [name for name in names if encoding_of(parameters[name].type) == ternary]
+    quantize_inputs(module, names, Encoding(number_format("int8"), plain("float32")))
 
 
 def _stop_tokens(folder: Path | None, config: Config) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ from xdsl.ir import Block, SSAValue
 from xdsl.rewriter import InsertPoint, Rewriter
 
 from codesign.errors import CodesignError, nearest
-from codesign.passes.linear_weights import weight_name
+from codesign.linear_weights import weight_name
 from codesign.passes.weight_tensors import WeightReader, own_source
 from codesign.plugins.program_pass import ProgramPass
 from codesign.program import Program

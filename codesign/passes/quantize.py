@@ -1,24 +1,21 @@
 """``quantize``: store weights, the activations that meet them and the KV cache in other number formats."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from xdsl.context import Context
-from xdsl.dialects.builtin import ModuleOp
-from xdsl.ir import Operation, SSAValue
-from xdsl.rewriter import InsertPoint, Rewriter
 
 from codesign.errors import CodesignError, nearest
-from codesign.numerics.encoded import FormatError, check_shape
-from codesign.numerics.quantization import check_integer
-from codesign.passes.kv_cache import store_cache_as
-from codesign.passes.linear_weights import (
+from codesign.linear_weights import (
     chosen_weights,
+    quantize_inputs,
     refuse_experts,
     refuse_unmatched,
     store_as,
-    weight_name,
 )
+from codesign.numerics.encoded import FormatError, check_shape
+from codesign.numerics.quantization import check_integer
+from codesign.passes.kv_cache import store_cache_as
 from codesign.passes.rounding import METHODS, Calibration, replace_weights
 from codesign.passes.weight_tensors import with_own_tensors
 from codesign.plugins.program_pass import ProgramPass
@@ -26,7 +23,7 @@ from codesign.program import Program
 from codesign.weights import StoredTensor
 from codesign_dialects.encoding import ENCODINGS, Encoding, NumberFormat, number_format, plain
 from codesign_dialects.formats import encoding_of
-from codesign_dialects.transformer import LinearOp, ParameterOp, QuantizeOp
+from codesign_dialects.transformer import ParameterOp
 
 NEAREST = "nearest"
 
@@ -89,7 +86,7 @@ class QuantizePass(ProgramPass):
         for name, encoding in encodings.items():
             store_as(module, name, encoding, "quantize" if lazy else None)
         if activations is not None:
-            _quantize_activations(module, chosen, activations)
+            quantize_inputs(module, chosen, activations)
         return program
 
     def _encoding(self) -> Encoding:
@@ -200,23 +197,3 @@ def _kept_sparse(parameter: ParameterOp, encoding: Encoding, weights: Mapping[st
     except FormatError as error:
         raise CodesignError(f"quantize: @{name}: {error}") from error
     return replace(encoding, sparsity=stored.sparsity)
-
-
-def _quantize_activations(module: ModuleOp, names: Sequence[str], encoding: Encoding) -> None:
-    quantized: dict[SSAValue, SSAValue] = {}
-    for linear in [op for op in module.walk() if isinstance(op, LinearOp)]:
-        if weight_name(linear.weight) in names:
-            linear.operands[0] = _quantized(linear, encoding, quantized)
-
-
-def _quantized(linear: LinearOp, encoding: Encoding, known: dict[SSAValue, SSAValue]) -> SSAValue:
-    value = linear.input
-    if isinstance(value.owner, QuantizeOp):
-        return value
-    if value not in known:
-        quantize = QuantizeOp(value, encoding)
-        owner = value.owner
-        point = InsertPoint.after(owner) if isinstance(owner, Operation) else InsertPoint.at_start(owner)
-        Rewriter.insert_op(quantize, point)
-        known[value] = quantize.result
-    return known[value]

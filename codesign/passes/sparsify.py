@@ -9,17 +9,17 @@ from functools import partial
 from xdsl.context import Context
 
 from codesign.errors import CodesignError, nearest
-from codesign.numerics.encoded import Encoded, FormatError, Mask, check_shape, quantize
-from codesign.numerics.float32 import Floats
-from codesign.numerics.gptq import solve
-from codesign.numerics.pruning import keep_salient, magnitude, wanda
-from codesign.passes.calibration import InputStatistics, calibration_windows, sweep
-from codesign.passes.linear_weights import (
+from codesign.linear_weights import (
     chosen_weights,
     refuse_experts,
     refuse_unmatched,
     store_as,
 )
+from codesign.numerics.encoded import Encoded, FormatError, Mask, check_shape, quantize
+from codesign.numerics.float32 import Floats
+from codesign.numerics.gptq import solve
+from codesign.numerics.pruning import keep_salient, magnitude, wanda
+from codesign.passes.calibration import InputStatistics, calibration_windows, sweep
 from codesign.passes.rounding import by_rows, stored
 from codesign.passes.weight_tensors import WeightReader, with_own_tensors
 from codesign.plugins.program_pass import ProgramPass

@@ -1,12 +1,22 @@
 """The weights of a model as users have them: a GGUF file, a safetensors file, a Hugging Face folder of such files."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from reprlib import repr as short
+from typing import cast
 
+from codesign.weights import bitnet
 from codesign.weights.gguf import open_gguf
 from codesign.weights.safetensors import MAX_HEADER_BYTES, open_safetensors, parse_json_object
 from codesign.weights.stored import StoredTensor, TensorFile, WeightsError, check_name, map_file
+
+CONFIG = "config.json"
+MAX_CONFIG_BYTES = 16 << 20
+
+Repacking = Callable[[Mapping[str, object], str, Mapping[str, StoredTensor]], Mapping[str, StoredTensor]]
+
+REPACKINGS: Mapping[str, Repacking] = {"bitnet": bitnet.repacked}
+"""How the tensors of quantized checkpoints become encoded ones, by the ``quant_method`` of their configuration."""
 
 _SINGLE = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
@@ -59,15 +69,46 @@ def open_weights(path: Path) -> Weights:
 def _open_folder(folder: Path) -> Weights:
     if (folder / _SINGLE).exists():
         file = open_safetensors(_inside(folder, _SINGLE))
-        return Weights(folder, (file,), file.tensors)
+        return _repacked(folder, Weights(folder, (file,), file.tensors))
     if (folder / _INDEX).exists():
-        return _open_shards(folder, _inside(folder, _INDEX))
+        return _repacked(folder, _open_shards(folder, _inside(folder, _INDEX)))
     pickles = sorted(entry.name for entry in folder.iterdir() if entry.suffix in _PICKLES)
     if pickles:
         raise WeightsError(
             f"{folder / pickles[0]}: a pickle can run code and is not read: convert the model to safetensors"
         )
     raise WeightsError(f"{folder}: holds neither {_SINGLE} nor {_INDEX}")
+
+
+def quantization(config: Mapping[str, object], where: str) -> Mapping[str, object] | None:
+    """What a configuration says of how its checkpoint is quantized; None where it is not.
+
+    Raises WeightsError for a method that is not known.
+    """
+    settings = config.get("quantization_config")
+    if settings is None:
+        return None
+    if not isinstance(settings, dict):
+        raise WeightsError(f"{where}: quantization_config must be an object, got {short(settings)}")
+    settings = cast(dict[str, object], settings)
+    method = settings.get("quant_method")
+    if method not in REPACKINGS:
+        known = ", ".join(REPACKINGS)
+        raise WeightsError(f"{where}: quantization_config: quant_method {short(method)} is not read; known: {known}")
+    return settings
+
+
+def _repacked(folder: Path, weights: Weights) -> Weights:
+    path = folder / CONFIG
+    if not path.is_file():
+        return weights
+    config = map_file(path)
+    if len(config) > MAX_CONFIG_BYTES:
+        raise WeightsError(f"{path}: {len(config)} bytes are too many for a configuration")
+    settings = quantization(parse_json_object(path, config[:], "configuration"), str(path))
+    if settings is None:
+        return weights
+    return Weights(folder, weights.files, REPACKINGS[str(settings["quant_method"])](settings, str(path), weights))
 
 
 def _open_shards(folder: Path, index: Path) -> Weights:

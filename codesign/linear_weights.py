@@ -1,15 +1,15 @@
-"""The parameters that linear operations and experts multiply by: which a pass takes, how types change."""
+"""What linear operations and experts multiply: which parameters a pass takes, how types and inputs change."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from fnmatch import fnmatch
 
 from xdsl.dialects.builtin import ModuleOp, StringAttr
 from xdsl.ir import Operation, SSAValue
-from xdsl.rewriter import Rewriter
+from xdsl.rewriter import InsertPoint, Rewriter
 
 from codesign.errors import CodesignError
 from codesign_dialects.encoding import Encoding
-from codesign_dialects.transformer import GetOp, LinearOp, MoEOp, ParameterOp
+from codesign_dialects.transformer import GetOp, LinearOp, MoEOp, ParameterOp, QuantizeOp
 from codesign_dialects.transformer.shapes import tensor_of, with_encoding
 
 
@@ -58,3 +58,24 @@ def store_as(module: ModuleOp, name: str, encoding: Encoding, derivation: str | 
             op.derivation = None if derivation is None else StringAttr(derivation)
         elif isinstance(op, GetOp) and op.parameter.string_value() == name:
             Rewriter.replace_value_with_new_type(op.result, with_encoding(tensor_of(op.result), encoding))
+
+
+def quantize_inputs(module: ModuleOp, names: Container[str], encoding: Encoding) -> None:
+    """Quantize what the linear operations whose weights are among `names` read, each value once."""
+    quantized: dict[SSAValue, SSAValue] = {}
+    for linear in [op for op in module.walk() if isinstance(op, LinearOp)]:
+        name = weight_name(linear.weight)
+        if name is not None and name in names:
+            linear.operands[0] = _quantized(linear.input, encoding, quantized)
+
+
+def _quantized(value: SSAValue, encoding: Encoding, known: dict[SSAValue, SSAValue]) -> SSAValue:
+    if isinstance(value.owner, QuantizeOp):
+        return value
+    if value not in known:
+        quantize = QuantizeOp(value, encoding)
+        owner = value.owner
+        point = InsertPoint.after(owner) if isinstance(owner, Operation) else InsertPoint.at_start(owner)
+        Rewriter.insert_op(quantize, point)
+        known[value] = quantize.result
+    return known[value]
