@@ -5,8 +5,7 @@ from typing import cast
 import numpy as np
 from xdsl.ir import SSAValue
 
-from codesign.errors import CodesignError
-from codesign.numerics.integer_matmul import exact_chunk, integer_matmul, scale_sums
+from codesign.numerics.integer_matmul import exact_chunk, scaled_matmul
 from codesign.numerics.quantization import largest_magnitude
 from codesign.plugins.backend import LinearTrace
 from codesign_dialects.formats import encoding_of
@@ -155,7 +154,7 @@ def _lower_integer(op: LinearOp, plan: Plan) -> None:
     trace = plan.trace if plan.trace is not None and weight.layer == plan.trace.layer else None
 
     def call() -> None:
-        np.copyto(flat, scale_sums(integer_matmul(x, prepared, chunk), scale, x_scale))
+        np.copyto(flat, scaled_matmul(x, prepared, chunk, scale, x_scale))
         if trace is not None:
             trace.records.append(
                 LinearTrace(
@@ -174,11 +173,9 @@ def _lower_integer(op: LinearOp, plan: Plan) -> None:
 
 
 def _prepared(weight: Weight, plan: Plan) -> tuple[Floats, Floats]:
-    """Integers ``[out, in]`` as float32 for BLAS, and scales ``[out]``."""
+    """Integers ``[out, in]`` as float32 for BLAS, and scales ``[out, blocks]``."""
     key = (weight.name, weight.layer, "integers")
     if key not in plan.weights:
         quantized = plan.parameters.quantized(weight.name, weight.layer)
-        if quantized.scales.shape[1] != 1:
-            raise CodesignError(f"@{weight.name}: an integer sum takes weights scaled per channel, not per block")
-        plan.weights[key] = quantized.integers.astype(np.float32), quantized.scales[:, 0]
+        plan.weights[key] = quantized.integers.astype(np.float32), quantized.scales
     return cast(tuple[Floats, Floats], plan.weights[key])

@@ -301,6 +301,7 @@ class _Top:
                 "Tokens": machine.tokens,
                 "ResultsPerCycle": machine.results,
                 "LevelsPerStage": machine.levels,
+                "BlockScales": int(machine.block_scales),
                 "ActivationBits": bits["activations"],
                 "ActivationScaleBits": bits["activation_scales"],
                 "WeightBits": bits["weights"],

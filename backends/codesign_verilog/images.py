@@ -95,9 +95,9 @@ def _weights(image: Bytes, content: _Content, parameters: Parameters, machine: M
 def _weight_scales(image: Bytes, content: _Content, parameters: Parameters, machine: Machine) -> None:
     for start, job in _jobs(content, parameters):
         rows = len(job.scales)
-        padded = np.ones(ceil(rows / machine.lanes) * machine.lanes, np.float32)
-        padded[:rows] = job.scales[:, 0]
-        _put(image, start, padded)
+        padded = np.ones((ceil(rows / machine.lanes) * machine.lanes, job.scales.shape[1]), np.float32)
+        padded[:rows] = job.scales
+        _put(image, start, padded.reshape(-1, machine.lanes, job.scales.shape[1]).swapaxes(1, 2))
 
 
 def _rows(image: Bytes, content: _Content, parameters: Parameters, machine: Machine) -> None:

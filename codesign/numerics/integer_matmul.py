@@ -4,6 +4,8 @@ NumPy's integer ``@`` runs no BLAS. Products of int8 and their partial sums are 
 ``length · |a| · |b| ≤ 2²⁴``, so the reduction is cut into chunks of that length, and chunks are summed in int32.
 """
 
+from functools import reduce
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,10 +31,21 @@ def integer_matmul(left: NDArray[np.float32], right: NDArray[np.float32], chunk:
     return total
 
 
-def scale_sums(
-    sums: NDArray[np.int32], weight_scale: NDArray[np.float32], input_scale: NDArray[np.float32]
+def scaled_matmul(
+    left: NDArray[np.float32],
+    right: NDArray[np.float32],
+    chunk: int,
+    weight_scale: NDArray[np.float32],
+    input_scale: NDArray[np.float32],
 ) -> NDArray[np.float32]:
-    """``(float32(sum) · weight scale) · input scale``, each product rounded: sums ``[tokens, out]``, scales ``[out]``
-    and ``[tokens]``."""
+    """:func:`integer_matmul` of scaled operands, ``[tokens, out]``: `weight_scale` is ``[out, blocks]``, one for each
+    block along the inputs, `input_scale` ``[tokens]``.
+
+    ``(Σ over blocks of float32(sum) · weight scale) · input scale``: each product and each addition is rounded, and
+    blocks are added in their order.
+    """
+    blocks = weight_scale.shape[1]
+    parts = zip(np.split(left, blocks, axis=1), np.split(right, blocks, axis=1), weight_scale.T, strict=True)
     # int32 to float32 rounds to nearest even above 2²⁴, as the specification says.
-    return (sums.astype(np.float32) * weight_scale) * input_scale[:, None]
+    products = (integer_matmul(a, b, chunk).astype(np.float32) * scale for a, b, scale in parts)
+    return reduce(np.add, products) * input_scale[:, None]

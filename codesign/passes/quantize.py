@@ -126,10 +126,6 @@ class QuantizePass(ProgramPass):
             raise CodesignError("quantize: say what to store weights as, e.g. quantize{weights=int8}")
         if self.weights is None and self.activations is not None:
             raise CodesignError("quantize: activations= goes with weights=: both sides of a product are integers")
-        if self.activations is not None and self.group is not None:
-            raise CodesignError(
-                "quantize: integer activations with grouped weights are not supported; leave out group= or activations="
-            )
         if self.activations is not None:
             try:
                 check_integer(self._encoding())

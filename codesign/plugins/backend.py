@@ -83,8 +83,8 @@ class Session(Protocol):
 class LinearTrace:
     """One linear operation as it ran: its place, its operands as stored, its result.
 
-    ``weight`` ``[out, in]`` and ``input`` ``[tokens, in]`` are integers, their scales float32; ``result`` is float32
-    ``[tokens, out]``.
+    ``weight`` ``[out, in]`` and ``input`` ``[tokens, in]`` are integers, their scales float32 ``[out, blocks]`` and
+    ``[tokens]``; ``result`` is float32 ``[tokens, out]``.
     """
 
     name: str

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from codesign.errors import CodesignError
+from codesign.units.stages import FLOAT_ADD
 from codesign_dialects.chip import Core, Design, Dma, Matmul, Memory, Quantizer, Scheduler, Sram, Vector
 
 _Found = TypeVar("_Found")
@@ -79,7 +80,8 @@ class Machine:
     """One core with a dot-product unit behind a memory port; docs/chip.md describes it.
 
     `lanes` × `width` multiply-accumulates a cycle, `tokens` in flight, `results` dequantized a cycle, `levels` adder
-    levels between registers; vector and quantizer of `vector` lanes; a port of `port` bytes over `channels`; queues of
+    levels between registers, and with `block_scales` adding up blocks of inputs that are scaled by themselves; vector
+    and quantizer of `vector` lanes; a port of `port` bytes over `channels`; queues of
     `microcode` instructions each; `context` token ids.
     """
 
@@ -96,6 +98,7 @@ class Machine:
     microcode: int
     context: int
     srams: Mapping[str, SramShape]
+    block_scales: bool = False
 
     @property
     def groups(self) -> int:
@@ -176,6 +179,7 @@ class Machine:
             microcode=scheduler.microcode,
             context=scheduler.context,
             srams={role: _sram(design, core, role, word, other.get(role, word)) for role, word in words.items()},
+            block_scales=matmul.scales == "block",
         )
 
 
@@ -190,6 +194,12 @@ def _matmul(design: Design, core: Core) -> Matmul:
         raise CodesignError(
             f"chip.matmul @{matmul.name}: {matmul.results} results a cycle and a width of {matmul.width} must both "
             f"divide {matmul.lanes} lanes"
+        )
+    if matmul.scales == "block" and matmul.lanes // matmul.results <= FLOAT_ADD:
+        raise CodesignError(
+            f"chip.matmul @{matmul.name}: scales of blocks with {matmul.results} results a cycle of {matmul.lanes} "
+            f"lanes; a sum comes around after {matmul.lanes // matmul.results} cycles, and adding to it takes "
+            f"{FLOAT_ADD + 1}: results = {matmul.lanes // (FLOAT_ADD + 1)} or fewer"
         )
     return matmul
 

@@ -57,7 +57,7 @@ def test_every_product_of_a_layer_is_exact(data, make_llama, shapes, weight_bits
         source = program.parameters[record.name].sources[layer]
         weights, weight_scales = rounded_rows(llama.tensors[source], weight_bits)
         assert record.weight.tolist() == weights
-        np.testing.assert_array_equal(record.weight_scale, weight_scales)
+        np.testing.assert_array_equal(record.weight_scale, weight_scales[:, None])
         assert np.abs(record.input).max() <= 2 ** (activation_bits - 1) - 1
         expected = product(record.input.tolist(), record.input_scale, weights, weight_scales)
         np.testing.assert_array_equal(record.result.view(np.uint32), expected.view(np.uint32))
@@ -161,17 +161,23 @@ def set_encoding(value, encoding: Encoding) -> None:
 GROUPED = Encoding(number_format("int8"), plain("float32"), block=8)
 
 
-def test_scales_of_blocks_within_an_integer_sum_are_refused(make_llama) -> None:
-    """One float32 scale cannot stand for several of a row: neither of the weight nor of the input."""
-    program = transformed(make_llama().program(), "quantize{weights=int8 activations=int8 skip=embedding}")
-    for parameter in program.parameters.values():
-        if parameter.sym_name.data == "layers.up":
-            parameter.type = TensorType(f32, parameter.type.get_shape(), EncodingAttr(GROUPED))
-    set_encoding(find_linear(program, "layers.up").weight, GROUPED)
-    program.module.verify()
-    with pytest.raises(CodesignError, match=r"layers\.up.*per channel"):
-        NumpySession(program).step([[1]])
+def test_blocks_of_weights_are_added_up_in_their_order(make_llama) -> None:
+    program = make_llama(layers=1, hidden=24).program()
+    program = transformed(program, "quantize{weights=int8 group=8 activations=int8 skip=embedding}")
+    for record in NumpyExecutor().trace(program, [5, 2], layer=0):
+        blocks = record.weight_scale.shape[1]
+        assert blocks == record.weight.shape[1] // 8
+        for row, result in enumerate(record.result.T):
+            total = np.zeros(2, np.float32)
+            for block in range(blocks):
+                part = slice(8 * block, 8 * block + 8)
+                sums = record.input[:, part].astype(np.int32) @ record.weight[row, part].astype(np.int32)
+                scaled = sums.astype(np.float32) * record.weight_scale[row, block]
+                total = scaled if block == 0 else total + scaled
+            np.testing.assert_array_equal(result, total * record.input_scale)
 
+
+def test_scales_of_blocks_of_an_input_are_refused(make_llama) -> None:
     program = transformed(make_llama().program(), "quantize{weights=int8 activations=int8 skip=embedding}")
     set_encoding(next(op for op in program.module.walk() if isinstance(op, QuantizeOp)).result, GROUPED)
     program.module.verify()

@@ -18,15 +18,22 @@ class Shape:
     channels: int = 1
     tokens: int = 4
     weights: str = "64 KiB"
+    scales: str = "row"
 
     def __str__(self) -> str:
-        return f"{self.lanes}x{self.width}, port {self.port}"
+        return f"{self.lanes}x{self.width}, port {self.port}, scales of {self.scales}s"
 
     def chip(self) -> Chip:
         """The chip."""
         vector, word = 4 * self.vector, self.lanes * self.width
         return api.load_chip("edge").evolve(
-            mxu={"lanes": self.lanes, "width": self.width, "results": self.results, "tokens": self.tokens},
+            mxu={
+                "lanes": self.lanes,
+                "width": self.width,
+                "results": self.results,
+                "tokens": self.tokens,
+                "scales": self.scales,
+            },
             vpu={"lanes": self.vector},
             quant={"lanes": self.vector},
             dma={"width": self.port},
@@ -56,6 +63,9 @@ NARROW = Shape(lanes=8, width=8, results=2, vector=4, port=8, weights="8 KiB")
 
 WIDE = Shape(lanes=16, width=16, results=16, vector=8, port=64, channels=4)
 """Weights that stay on the chip, loaded over a wide port."""
+
+BLOCKS = Shape(lanes=16, width=8, results=2, vector=4, port=16, weights="16 KiB", scales="block")
+"""Blocks of weights with scales of their own, streamed."""
 
 SHAPES = (
     NARROW,

@@ -32,6 +32,7 @@ def make_machine(
     port: int = 16,
     channels: int = 1,
     depths: Mapping[str, int] | None = None,
+    block_scales: bool = False,
 ) -> Machine:
     """Return a machine whose SRAMs have the words of `DEPTHS` but for those in `depths`."""
     words = {
@@ -61,8 +62,10 @@ def make_machine(
         microcode=256,
         context=64,
         srams={role: SramShape(role, depths[role] * word, word) for role, word in words.items()},
+        block_scales=block_scales,
     )
 
 
 def label(machine: Machine) -> str:
-    return f"{machine.lanes}x{machine.width}x{machine.tokens}-{machine.results}-{machine.vector}"
+    blocks = "-blocks" if machine.block_scales else ""
+    return f"{machine.lanes}x{machine.width}x{machine.tokens}-{machine.results}-{machine.vector}{blocks}"

@@ -1,6 +1,7 @@
 """Chips that generate tokens from their own results: every value that crosses a port, every cycle, every counter."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from codesign import api
 from codesign.plugins.backend import Executor
 from codesign.plugins.manager import plugins
 from codesign.program import Program
-from tests.codesign_verilog.chips import NARROW, SHAPES, WIDE, Shape
+from tests.codesign_verilog.chips import BLOCKS, NARROW, SHAPES, WIDE, Shape
 
 QUANTIZE = "quantize{weights=int8 activations=int8}"
 PROMPT, TOKENS = [3, 1, 4, 1, 5, 9, 2], 4
@@ -55,6 +56,22 @@ def test_a_narrow_port_that_streams_weights(narrow) -> None:
 
 def test_weights_that_stay_and_a_wide_port(emit) -> None:
     assert_exact(api.simulate(emit(WIDE, f"{QUANTIZE},block-attention{{keys=16}}")))
+
+
+BLOCKWISE = "quantize{weights=int8 group=16 activations=int8}"
+SIZES = {"hidden": 48, "head_size": 16, "heads": 4, "kv_heads": 2, "feed_forward": 64}
+"""Sizes that blocks of 16 divide."""
+
+
+def test_blocks_with_scales_of_their_own(emit) -> None:
+    assert_exact(api.simulate(emit(BLOCKS, BLOCKWISE, **SIZES)))
+
+
+@pytest.mark.nightly
+def test_blocks_whose_weights_stay_and_a_scale_a_row_on_the_same_chip(emit) -> None:
+    resident = replace(BLOCKS, weights="64 KiB")
+    assert_exact(api.simulate(emit(resident, BLOCKWISE, **SIZES)))
+    assert_exact(api.simulate(emit(resident)))
 
 
 @pytest.mark.nightly

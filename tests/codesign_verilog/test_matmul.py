@@ -21,12 +21,18 @@ ONE_TOKEN = make_machine(lanes=16, width=16, tokens=1, results=1, levels=1)
 ALL_AT_ONCE = make_machine(lanes=8, width=8, tokens=16, results=8, levels=8, depths={"kv": 1024, "key_scales": 1024})
 WIDE = make_machine(lanes=32, width=32, tokens=8, results=4)
 LARGE = make_machine(lanes=64, width=64, tokens=16, results=16)
+BLOCKS = make_machine(lanes=16, width=8, results=2, block_scales=True, depths={"weights": 1024, "kv": 1024})
+WIDE_BLOCKS = make_machine(lanes=32, width=32, tokens=8, results=4, block_scales=True)
 NARROW = make_machine(lanes=32, width=16, tokens=8, results=16)
 
 FAULTS = {
-    "a stall dropped": ("matmul_sequencer.sv", "(~last_slice | (backlog_q <= MaxBacklog))", "1'b1"),
+    "a stall dropped": ("matmul_sequencer.sv", "(~last_of_block | (backlog_q <= MaxBacklog))", "1'b1"),
     "a queue that takes but one token": ("matmul_sequencer.sv", "(Tokens - 1) * Groups + 1)", "1)"),
-    "sums that start one slice late": ("matmul_sequencer.sv", "slice_q == '0;", "slice_q == SlicesBits'(1);"),
+    "sums that start one slice late": (
+        "matmul_sequencer.sv",
+        "block_slice_q == '0;",
+        "block_slice_q == SlicesBits'(1);",
+    ),
     "done one token early": ("matmul_sequencer.sv", "= last_token & last_slice & last_row", "= last_slice & last_row"),
     "a clock that rests too early": ("matmul_sequencer.sv", "draining | (settle_q != '0)", "draining"),
     "a command taken too early": ("matmul_sequencer.sv", "backlog_q <= BacklogBits'(1)", "1'b1"),
@@ -38,9 +44,21 @@ FAULTS = {
     "unsigned activations": ("adder_tree.sv", "16'($signed(a_i[i*8+:8]))", "16'(a_i[i*8+:8])"),
     "a latency off by one": (
         "dequantizer.sv",
-        "IntToFloatLatency + float_pkg::FloatMultiplyLatency - 1",
-        "FloatMultiplyLatency",
+        "SumLatency - 1",
+        "SumLatency",
     ),
+}
+
+BLOCK_FAULTS = {
+    "every block a row's first": ("matmul_sequencer.sv", "slice_q == block_slice_q;", "1'b1;"),
+    "blocks that share a scale": (
+        "matmul_sequencer.sv",
+        "if (last_of_block) begin\n        weight_scale_q <= weight_scale_q + ScaleBits'(Groups);",
+        "if (last_of_block) begin\n        weight_scale_q <= weight_scale_q;",
+    ),
+    "every block's sum written": ("dequantizer.sv", "head_valid & head_last_block", "head_valid"),
+    "tokens that share their sums": ("dequantizer.sv", "{head_token, group_q}", "group_q"),
+    "a sum that is never kept": ("block_sum.sv", "if (write) begin", "if (write && first) begin"),
 }
 
 
@@ -69,9 +87,10 @@ def run_commands(
     ("simulator", "machine"),
     [
         ("verilator", SMALL),
+        ("verilator", BLOCKS),
         *(
             pytest.param("verilator", machine, marks=pytest.mark.nightly)
-            for machine in (ODD, ONE_TOKEN, ALL_AT_ONCE, NARROW, WIDE, LARGE)
+            for machine in (ODD, ONE_TOKEN, ALL_AT_ONCE, NARROW, WIDE, LARGE, WIDE_BLOCKS)
         ),
         ("iverilog", SMALL),
     ],
@@ -102,18 +121,19 @@ def test_the_array_never_waits_once_slices_outlast_the_drain(build: Build, tmp_p
     run_commands(build("verilator", SMALL), SMALL, 0, tmp_path, [shape, shape])
 
 
-def unit_passes(rtl: list[Path], folder: Path) -> bool:
-    simulation = MATMUL_BENCH.build("iverilog", SMALL, rtl, folder)
+def unit_passes(rtl: list[Path], folder: Path, machine: Machine = SMALL) -> bool:
+    simulation = MATMUL_BENCH.build("iverilog", machine, rtl, folder)
     try:
-        run_commands(simulation, SMALL, 0, folder)
+        run_commands(simulation, machine, 0, folder)
     except (AssertionError, ToolError):  # wrong, or hung
         return False
     return True
 
 
 @pytest.mark.nightly
-def test_without_a_fault_the_checks_pass(rtl: list[Path], tmp_path: Path) -> None:
-    assert unit_passes(rtl, tmp_path)
+@pytest.mark.parametrize("machine", [SMALL, BLOCKS], ids=label)
+def test_without_a_fault_the_checks_pass(machine: Machine, rtl: list[Path], tmp_path: Path) -> None:
+    assert unit_passes(rtl, tmp_path, machine)
 
 
 @pytest.mark.parametrize("fault", one_by_day(FAULTS))
@@ -121,8 +141,13 @@ def test_a_fault_is_caught(fault: tuple[str, str, str], rtl: list[Path], tmp_pat
     assert not unit_passes(faulty_copy(rtl, fault, tmp_path), tmp_path)
 
 
+@pytest.mark.parametrize("fault", one_by_day(BLOCK_FAULTS))
+def test_a_fault_of_blocks_is_caught(fault: tuple[str, str, str], rtl: list[Path], tmp_path: Path) -> None:
+    assert not unit_passes(faulty_copy(rtl, fault, tmp_path), tmp_path, BLOCKS)
+
+
 @pytest.mark.parametrize(
-    "machine", [SMALL, ODD, ONE_TOKEN, ALL_AT_ONCE, pytest.param(LARGE, marks=pytest.mark.nightly)], ids=label
+    "machine", [SMALL, BLOCKS, ODD, ONE_TOKEN, ALL_AT_ONCE, pytest.param(LARGE, marks=pytest.mark.nightly)], ids=label
 )
 def test_verilator_has_nothing_to_warn_of(machine: Machine, rtl: list[Path], tmp_path: Path) -> None:
     lint(MATMUL_BENCH, machine, rtl, tmp_path)

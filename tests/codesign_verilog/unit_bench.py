@@ -95,6 +95,7 @@ def bench_parameters(machine: Machine) -> dict[str, int]:
         "Tokens": machine.tokens,
         "ResultsPerCycle": machine.results,
         "LevelsPerStage": machine.levels,
+        "BlockScales": int(machine.block_scales),
         "VectorLanes": machine.vector,
         "ActivationBits": bits["activations"],
         "ActivationScaleBits": bits["activation_scales"],

@@ -89,6 +89,11 @@ def matmul_command(
     source = int(generator.integers(0, 3))
     operand, scales = ("weights", "weight_scales") if source == WEIGHTS else ("kv", "key_scales")
     weight_stride = int(generator.integers(0, k_slices + 3))
+    divisors = [slices for slices in range(1, k_slices + 1) if k_slices % slices == 0]
+    block_slices = int(generator.choice(divisors)) if machine.block_scales else k_slices
+    scale_words = row_tiles * k_slices // block_slices * machine.groups
+    if scale_words > machine.srams[scales].depth:
+        block_slices, scale_words = k_slices, row_tiles * machine.groups
     result_stride = row_tiles * machine.groups + int(generator.integers(0, 4))
 
     def address(role: str, words: int) -> int:
@@ -98,7 +103,7 @@ def matmul_command(
         "activation": address("activations", tokens * k_slices),
         "activation_scale": address("activation_scales", tokens),
         "weight": address(operand, (row_tiles - 1) * weight_stride + k_slices),
-        "weight_scale": address(scales, row_tiles * machine.groups),
+        "weight_scale": address(scales, scale_words),
         "result": address("results", (tokens - 1) * result_stride + row_tiles * machine.groups),
         "result_stride": result_stride,
         "weight_stride": weight_stride,
@@ -106,6 +111,7 @@ def matmul_command(
         "row_tiles": row_tiles,
         "tokens": tokens,
         "source": source,
+        **({"block_slices": block_slices} if machine.block_scales else {}),
     }
 
 

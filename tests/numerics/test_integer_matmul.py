@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from codesign.numerics.integer_matmul import EXACT, exact_chunk, integer_matmul, scale_sums
+from codesign.numerics.integer_matmul import EXACT, exact_chunk, integer_matmul, scaled_matmul
 
 
 def exact(left, right) -> list[list[int]]:
@@ -68,34 +68,52 @@ def binary32(value: Fraction) -> Fraction:
     return Fraction(float(np.float32(float(value))))
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(
-    sums=arrays(np.int32, (2, 3), elements=st.integers(-(2**31), 2**31 - 1)),
-    weight_scale=arrays(np.float32, 3, elements=st.floats(2.0**-40, 2.0**20, width=32)),
-    input_scale=arrays(np.float32, 2, elements=st.floats(2.0**-40, 2.0**20, width=32)),
+    left=arrays(np.int8, (2, 12)),
+    right=arrays(np.int8, (3, 12)),
+    blocks=st.sampled_from([1, 2, 3, 4, 12]),
+    data=st.data(),
 )
-def test_scaling_rounds_after_each_step(sums, weight_scale, input_scale) -> None:
-    result = scale_sums(sums, weight_scale, input_scale)
+def test_scaling_rounds_after_each_step(left, right, blocks, data) -> None:
+    scales = st.floats(2.0**-40, 2.0**20, width=32)
+    weight_scale = data.draw(arrays(np.float32, (3, blocks), elements=scales))
+    input_scale = data.draw(arrays(np.float32, 2, elements=scales))
+    result = scaled_matmul(left.astype(np.float32), right.astype(np.float32), 1024, weight_scale, input_scale)
     assert result.dtype == np.float32
+    size = 12 // blocks
     for token in range(2):
         for row in range(3):
-            number = Fraction(float(np.float32(int(sums[token, row]))))
-            weighted = binary32(number * Fraction(float(weight_scale[row])))
-            assert Fraction(float(result[token, row])) == binary32(weighted * Fraction(float(input_scale[token])))
+            total = Fraction(0)
+            for block in range(blocks):
+                part = slice(block * size, (block + 1) * size)
+                sum_ = sum(int(a) * int(b) for a, b in zip(left[token, part], right[row, part], strict=True))
+                weighted = binary32(Fraction(sum_) * Fraction(float(weight_scale[row, block])))
+                total = weighted if block == 0 else nearest(total + weighted)
+            assert Fraction(float(result[token, row])) == binary32(total * Fraction(float(input_scale[token])))
+
+
+def nearest(value: Fraction) -> Fraction:
+    """The nearest binary32 value of any rational in its normal range, ties to even."""
+    exponent = -149
+    while abs(value) >= Fraction(2) ** (exponent + 24):
+        exponent += 1
+    return round(value / Fraction(2) ** exponent) * Fraction(2) ** exponent
 
 
 @pytest.mark.parametrize(
     ("sum_", "rounded"), [(2**24 + 1, 2**24), (2**24 + 3, 2**24 + 4), (-(2**24) - 1, -(2**24)), (2**31 - 1, 2**31)]
 )
-def test_sums_above_two_to_the_24_round_to_even(sum_: int, rounded: int) -> None:
-    one = np.ones(1, np.float32)
-    assert scale_sums(np.array([[sum_]], np.int32), one, one).tolist() == [[float(rounded)]]
+def test_sums_above_two_to_the_24_round_to_even(sum_: int, rounded: int, monkeypatch) -> None:
+    monkeypatch.setattr("codesign.numerics.integer_matmul.integer_matmul", lambda *_: np.array([[sum_]], np.int32))
+    one = np.ones((1, 1), np.float32)
+    assert scaled_matmul(one, one, 1, one, one[0]).tolist() == [[float(rounded)]]
 
 
 def test_the_order_of_the_products_matters() -> None:
     """``(sum · weight scale) · input scale``, not ``sum · (weight scale · input scale)``."""
     random = np.random.default_rng(0)
-    sums = random.integers(-(2**20), 2**20, (50, 50)).astype(np.int32)
+    left, right = random.integers(-128, 128, (2, 50, 64)).astype(np.float32)
     weight_scale, input_scale = random.uniform(1e-3, 1e-2, (2, 50)).astype(np.float32)
-    other = sums.astype(np.float32) * (weight_scale * input_scale[:, None])
-    assert (scale_sums(sums, weight_scale, input_scale) != other).any()
+    other = integer_matmul(left, right, 64).astype(np.float32) * (weight_scale * input_scale[:, None])
+    assert (scaled_matmul(left, right, 64, weight_scale[:, None], input_scale) != other).any()

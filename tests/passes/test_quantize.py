@@ -122,10 +122,6 @@ def test_what_a_method_rounded_is_not_rounded_again(make_llama, apply) -> None:
             "quantize{weights=int8 activations=uint8}",
             "quantize: activations=uint8 is not supported; supported: int2 to int8",
         ),
-        (
-            "quantize{weights=int8 activations=int8 group=8}",
-            "quantize: integer activations with grouped weights are not supported; leave out group= or activations=",
-        ),
         ("quantize{weights=int8 group=7}", "quantize: group=7 does not divide the "),
         ("quantize{weights=int8 group=0}", "quantize: group=0 does not divide the "),
         (

@@ -3,8 +3,9 @@
 //
 // Exact signed product sum of Width int8 pairs: one lane of the dot product.
 //
-// Registers follow the products, every LevelsPerStage adder levels, and the last level; the latency is
-// matmul_pkg::dot_product_latency. Level n sums pairs of level n - 1 and needs one bit more, so nothing overflows.
+// Registers follow the last adder level and, counted back from it, every LevelsPerStage levels, of which the products
+// are the first; the latency is matmul_pkg::dot_product_latency. Level n sums pairs of level n - 1 and needs one bit
+// more, so nothing overflows.
 
 module adder_tree #(
   parameter  int Width          = 32,
@@ -39,7 +40,7 @@ module adder_tree #(
       end
     end
 
-    if (level % LevelsPerStage == 0 || level == Levels) begin : gen_register
+    if ((Levels - level) % LevelsPerStage == 0) begin : gen_register
       always_ff @(posedge clk_i) begin
         sums <= next;
       end

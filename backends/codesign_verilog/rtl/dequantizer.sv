@@ -8,23 +8,32 @@
 // the token. Up to Tokens finished tokens wait in a queue; the sequencer finishes no token that would not fit, so
 // nothing is lost. A group is written float_pkg::IntToFloatLatency + 2 * float_pkg::FloatMultiplyLatency cycles after
 // it leaves; done_o stands with the last one of a command.
+//
+// With BlockScales the sums are those of a block, whose products with the weight scales are added up (block_sum) before
+// they meet the activation scale; that takes an addition longer, and the groups of the last block alone are written. A
+// token's group comes around every Groups cycles at the earliest, which must be longer than the addition.
 
 module dequantizer #(
   parameter  int Lanes               = 32,
   parameter  int Tokens              = 8,
   parameter  int ResultsPerCycle     = 4,
+  parameter  int BlockScales         = 0,
   parameter  int WeightScaleBits     = 10,
   parameter  int KeyScaleBits        = 10,
   parameter  int ActivationScaleBits = 4,
   parameter  int ResultBits          = 12,
   localparam int ScaleBits           =
-      (WeightScaleBits > KeyScaleBits) ? WeightScaleBits : KeyScaleBits
+      (WeightScaleBits > KeyScaleBits) ? WeightScaleBits : KeyScaleBits,
+  localparam int TokenIndexBits      = (Tokens > 1) ? $clog2(Tokens) : 1
 ) (
   input  logic                           clk_i,
   input  logic                           rst_ni,
-  // Finished sums of one token and row tile, with where they go.
+  // Finished sums of one token and row tile or block of it, with where they go.
   input  logic                           valid_i,
   input  logic                           final_i,  // of a command
+  input  logic                           first_block_i,
+  input  logic                           last_block_i,
+  input  logic [TokenIndexBits-1:0]      token_i,
   input  logic [Lanes*32-1:0]            sums_i,
   input  logic [1:0]                     source_i,
   input  logic [ScaleBits-1:0]           weight_scale_i,
@@ -50,6 +59,9 @@ module dequantizer #(
   localparam int Groups         = Lanes / ResultsPerCycle;
   localparam int GroupIndexBits = (Groups > 1) ? $clog2(Groups) : 1;
   localparam int GroupBits      = ResultsPerCycle * 32;
+  localparam int ScaledLatency  = float_pkg::IntToFloatLatency + float_pkg::FloatMultiplyLatency;
+  localparam int SumLatency     =
+      ScaledLatency + ((BlockScales != 0) ? float_pkg::latency(float_pkg::Add) : 0);
 
   localparam logic [31:0] One = 32'h3F80_0000;
 
@@ -57,6 +69,9 @@ module dequantizer #(
   logic                           head_valid;
   logic                           head_done;
   logic                           head_final;
+  logic                           head_first_block;
+  logic                           head_last_block;
+  logic [TokenIndexBits-1:0]      head_token;
   logic [Lanes*32-1:0]            head_sums;
   logic [1:0]                     head_source;
   logic [ScaleBits-1:0]           head_weight_scale;
@@ -66,17 +81,18 @@ module dequantizer #(
 
   fifo #(
     .Depth(Tokens),
-    .Width(3 + ResultBits + ActivationScaleBits + ScaleBits + Lanes * 32)
+    .Width(5 + TokenIndexBits + ResultBits + ActivationScaleBits + ScaleBits + Lanes * 32)
   ) u_queue (
     .clk_i,
     .rst_ni,
     .write_valid_i(valid_i),
     .write_ready_o(unused_write_ready),
-    .write_data_i ({final_i, source_i, result_i, activation_scale_i, weight_scale_i, sums_i}),
+    .write_data_i ({final_i, first_block_i, last_block_i, token_i, source_i, result_i,
+                    activation_scale_i, weight_scale_i, sums_i}),
     .read_valid_o (head_valid),
     .read_ready_i (head_done),
-    .read_data_o  ({head_final, head_source, head_result, head_activation_scale, head_weight_scale,
-                    head_sums})
+    .read_data_o  ({head_final, head_first_block, head_last_block, head_token, head_source,
+                    head_result, head_activation_scale, head_weight_scale, head_sums})
   );
 
   // One group a cycle.
@@ -126,7 +142,7 @@ module dequantizer #(
 
   delay_line #(
     .Width (1 + ActivationScaleBits),
-    .Cycles(float_pkg::IntToFloatLatency + float_pkg::FloatMultiplyLatency - 1)
+    .Cycles(SumLatency - 1)
   ) u_activation_scale_delay (
     .clk_i,
     .rst_ni,
@@ -136,18 +152,57 @@ module dequantizer #(
 
   delay_line #(
     .Width (2 + ResultBits),
-    .Cycles(float_pkg::IntToFloatLatency + 2 * float_pkg::FloatMultiplyLatency)
+    .Cycles(SumLatency + float_pkg::FloatMultiplyLatency)
   ) u_result_delay (
     .clk_i,
     .rst_ni,
-    .data_i({head_valid, head_valid & head_done & head_final, head_result + ResultBits'(group_q)}),
+    .data_i({head_valid & head_last_block, head_valid & head_done & head_final,
+             head_result + ResultBits'(group_q)}),
     .data_o({result_write_o, done_o, result_address_o})
   );
+
+  logic [GroupBits-1:0] weight_scaled;
+  logic [GroupBits-1:0] whole;
+
+  if (BlockScales != 0) begin : gen_block_sum
+    localparam int PlaceBits = $clog2(Tokens * Groups);
+
+    logic                 scaled_valid;
+    logic                 scaled_first;
+    logic [PlaceBits-1:0] scaled_place;
+
+    delay_line #(
+      .Width (2 + PlaceBits),
+      .Cycles(ScaledLatency)
+    ) u_place_delay (
+      .clk_i,
+      .rst_ni,
+      .data_i({head_valid, head_first_block, PlaceBits'({head_token, group_q})}),
+      .data_o({scaled_valid, scaled_first, scaled_place})
+    );
+
+    block_sum #(
+      .Results(ResultsPerCycle),
+      .Places (Tokens * Groups)
+    ) u_block_sum (
+      .clk_i,
+      .rst_ni,
+      .valid_i   (scaled_valid),
+      .first_i   (scaled_first),
+      .place_i   (scaled_place),
+      .products_i(weight_scaled),
+      .sums_o    (whole)
+    );
+  end else begin : gen_one_block
+    logic unused_block;
+
+    assign unused_block = ^{head_first_block, head_token};
+    assign whole        = weight_scaled;
+  end
 
   for (genvar i = 0; i < ResultsPerCycle; i++) begin : gen_result
     logic [31:0] float_sum;
     logic [31:0] weight_scale;
-    logic [31:0] weight_scaled;
 
     assign weight_scale = (scale_source_q == matmul_pkg::Weights) ? weight_scale_data_i[i*32+:32] :
                           (scale_source_q == matmul_pkg::Keys) ? key_scale_data_i[i*32+:32] : One;
@@ -162,12 +217,12 @@ module dequantizer #(
       .clk_i,
       .a_i      (float_sum),
       .b_i      (weight_scale),
-      .product_o(weight_scaled)
+      .product_o(weight_scaled[i*32+:32])
     );
 
     float_multiply u_activation_scale (
       .clk_i,
-      .a_i      (weight_scaled),
+      .a_i      (whole[i*32+:32]),
       .b_i      (activation_scale_data_i),
       .product_o(result_data_o[i*32+:32])
     );

@@ -5,6 +5,9 @@
 //
 // result[token][row] = (float(sum over i of activation[token][i] * weight[row][i]) * weight scale[row])
 //                      * activation scale[token]
+// With BlockScales the sum may be cut into blocks of inputs, each times a weight scale of its own; the products are
+// added up in the order of the blocks before they meet the activation scale.
+//
 // for Tokens tokens at most and any number of rows and inputs, in tiles of Lanes rows and slices of Width inputs. A
 // weight word (Lanes × Width bytes) is read once per tile and slice and serves every token. Weights are those of a
 // model, or keys or values of the KV cache. The loops and the timing are matmul_sequencer's; commands follow each other
@@ -12,7 +15,8 @@
 //
 // The command is packed from its lowest bit: activation, activation_scale, weight, weight_scale, result (word
 // addresses), result_stride, weight_stride (words from a token's results and a row tile to the next), k_slices,
-// row_tiles, tokens, source (matmul_pkg). Memories answer a read in the next cycle and hold the answer.
+// row_tiles, tokens, source (matmul_pkg), and with BlockScales block_slices (slices of a block, which divide k_slices).
+// Memories answer a read in the next cycle and hold the answer.
 
 module matmul #(
   parameter  int Lanes               = 32,
@@ -20,6 +24,7 @@ module matmul #(
   parameter  int Tokens              = 8,
   parameter  int ResultsPerCycle     = 4,   // divides Lanes
   parameter  int LevelsPerStage      = 2,
+  parameter  int BlockScales         = 0,   // 1: blocks of inputs may have their own
   parameter  int ActivationBits      = 10,
   parameter  int ActivationScaleBits = 4,
   parameter  int WeightBits          = 12,
@@ -33,9 +38,10 @@ module matmul #(
   localparam int ScaleBits           =
       (WeightScaleBits > KeyScaleBits) ? WeightScaleBits : KeyScaleBits,
   localparam int TokensBits          = $clog2(Tokens + 1),
+  localparam int BlockBits           = (BlockScales != 0) ? SlicesBits : 0,
   localparam int CommandBits         = ActivationBits + ActivationScaleBits + 2 * OperandBits
                                        + ScaleBits + 2 * ResultBits + SlicesBits + RowTilesBits
-                                       + TokensBits + 2
+                                       + TokensBits + 2 + BlockBits
 ) (
   input  logic                           clk_i,
   input  logic                           rst_ni,
@@ -70,7 +76,8 @@ module matmul #(
   // From an issue to its slice's sums at the accumulator: the memory read, then the dot product.
   localparam int SumLatency     = 1 + matmul_pkg::dot_product_latency(Width, LevelsPerStage);
   localparam int DrainLatency   =
-      float_pkg::IntToFloatLatency + 2 * float_pkg::FloatMultiplyLatency;
+      float_pkg::IntToFloatLatency + 2 * float_pkg::FloatMultiplyLatency
+      + ((BlockScales != 0) ? float_pkg::latency(float_pkg::Add) : 0);
 
   // Command fields.
   logic [ActivationBits-1:0]      activation;
@@ -84,15 +91,24 @@ module matmul #(
   logic [RowTilesBits-1:0]        row_tiles;
   logic [TokensBits-1:0]          tokens;
   logic [1:0]                     source;
+  logic [SlicesBits-1:0]          block_slices;
+
+  if (BlockScales != 0) begin : gen_block_slices
+    assign block_slices = command_i[CommandBits-1-:SlicesBits];
+  end else begin : gen_one_block
+    assign block_slices = k_slices;
+  end
 
   assign {source, tokens, row_tiles, k_slices, weight_stride, result_stride, result, weight_scale,
-          weight, activation_scale, activation} = command_i;
+          weight, activation_scale, activation} = command_i[CommandBits-BlockBits-1:0];
 
   // Issue.
   logic                           busy;
   logic                           issue;
   logic                           first;
   logic                           last;
+  logic                           first_block;
+  logic                           last_block;
   logic                           final_issue;
   logic [TokenIndexBits-1:0]      token;
   logic                           weight_read;
@@ -133,6 +149,7 @@ module matmul #(
     .result_stride_i   (result_stride),
     .weight_stride_i   (weight_stride),
     .k_slices_i        (k_slices),
+    .block_slices_i    (block_slices),
     .row_tiles_i       (row_tiles),
     .tokens_i          (tokens),
     .source_i          (source),
@@ -140,6 +157,8 @@ module matmul #(
     .issue_o           (issue),
     .first_o           (first),
     .last_o            (last),
+    .first_block_o     (first_block),
+    .last_block_o      (last_block),
     .final_o           (final_issue),
     .token_o           (token),
     .activation_o      (activation_address_o),
@@ -164,6 +183,8 @@ module matmul #(
   logic                           sum_valid;
   logic                           sum_first;
   logic                           sum_last;
+  logic                           sum_first_block;
+  logic                           sum_last_block;
   logic                           sum_final;
   logic [1:0]                     sum_source;
   logic [TokenIndexBits-1:0]      sum_token;
@@ -176,15 +197,15 @@ module matmul #(
   logic [Lanes*32-1:0]            sums;
 
   delay_line #(
-    .Width (6 + TokenIndexBits + ScaleBits + ActivationScaleBits + ResultBits),
+    .Width (8 + TokenIndexBits + ScaleBits + ActivationScaleBits + ResultBits),
     .Cycles(SumLatency)
   ) u_tag (
     .clk_i (work_clk),
     .rst_ni,
-    .data_i({issue, first, last, final_issue, issue_source, token, weight_scale_address,
-             activation_scale_address, result_address}),
-    .data_o({sum_valid, sum_first, sum_last, sum_final, sum_source, sum_token, sum_weight_scale,
-             sum_activation_scale, sum_result})
+    .data_i({issue, first, last, first_block, last_block, final_issue, issue_source, token,
+             weight_scale_address, activation_scale_address, result_address}),
+    .data_o({sum_valid, sum_first, sum_last, sum_first_block, sum_last_block, sum_final, sum_source,
+             sum_token, sum_weight_scale, sum_activation_scale, sum_result})
   );
 
   always_ff @(posedge work_clk) begin
@@ -220,6 +241,7 @@ module matmul #(
     .Lanes              (Lanes),
     .Tokens             (Tokens),
     .ResultsPerCycle    (ResultsPerCycle),
+    .BlockScales        (BlockScales),
     .WeightScaleBits    (WeightScaleBits),
     .KeyScaleBits       (KeyScaleBits),
     .ActivationScaleBits(ActivationScaleBits),
@@ -229,6 +251,9 @@ module matmul #(
     .rst_ni,
     .valid_i           (sum_valid & sum_last),
     .final_i           (sum_final),
+    .first_block_i     (sum_first_block),
+    .last_block_i      (sum_last_block),
+    .token_i           (sum_token),
     .sums_i            (sums),
     .source_i          (sum_source),
     .weight_scale_i    (sum_weight_scale),

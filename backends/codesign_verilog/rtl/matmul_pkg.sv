@@ -12,10 +12,9 @@ package matmul_pkg;
     Values
   } source_e;
 
-  // Register stages of dot_product: one after the products, then one after every `levels_per_stage` adder levels and
-  // one after the last.
+  // Register stages of dot_product: one after the last adder level, and one before every `levels_per_stage` levels.
   function automatic int dot_product_latency(int width, int levels_per_stage);
-    return 1 + ($clog2(width) + levels_per_stage - 1) / levels_per_stage;
+    return 1 + $clog2(width) / levels_per_stage;
   endfunction
 
 endpackage

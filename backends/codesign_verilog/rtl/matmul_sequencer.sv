@@ -2,13 +2,15 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 // Walks the loops of a matmul command: row tile outermost, k slice, token innermost; one activation slice a cycle.
-// Row tiles are weight_stride_i words apart, the results of tokens result_stride_i words.
+// Row tiles are weight_stride_i words apart, the results of tokens result_stride_i words. A row tile's slices come in
+// blocks of block_slices_i, each with Groups words of weight scales; k_slices_i are one block or several.
 //
-// It holds back the last slice of a token while the dequantizer's queue (QueueDepth tokens, Groups cycles each) would
-// have no room for it. Nothing after the issue ever stalls, so the queue's state is known here: backlog_q counts the
-// cycles of draining ahead as if sums arrived at issue, the true queue following at a fixed distance. The next
-// command is taken once the backlog is spent, so every command's timing is its own:
-// accepted in cycle a, with body = tokens * ((k_slices - 1) + Groups + (row_tiles - 1) * max(k_slices, Groups)),
+// It holds back the last slice of a block of a token while the dequantizer's queue (QueueDepth tokens, Groups cycles
+// each) would have no room for it. Nothing after the issue ever stalls, so the queue's state is known here: backlog_q
+// counts the cycles of draining ahead as if sums arrived at issue, the true queue following at a fixed distance. The
+// next command is taken once the backlog is spent, so every command's timing is its own:
+// accepted in cycle a, with blocks = row_tiles * k_slices / block_slices and
+// body = tokens * ((block_slices - 1) + Groups + (blocks - 1) * max(block_slices, Groups)),
 // ready again in cycle a + body + 1, its last result written in cycle a + body + 1 + Latency. busy_o stands from
 // cycle a + 1 until then.
 
@@ -40,15 +42,18 @@ module matmul_sequencer #(
   input  logic [ResultBits-1:0]          result_stride_i,
   input  logic [OperandBits-1:0]         weight_stride_i,
   input  logic [SlicesBits-1:0]          k_slices_i,
+  input  logic [SlicesBits-1:0]          block_slices_i,
   input  logic [RowTilesBits-1:0]        row_tiles_i,
   input  logic [TokensBits-1:0]          tokens_i,
   input  logic [1:0]                     source_i,
   output logic                           busy_o,
   // Issue of one slice of one token.
   output logic                           issue_o,
-  output logic                           first_o,
+  output logic                           first_o,        // of a block
   output logic                           last_o,
-  output logic                           final_o,  // of the command
+  output logic                           first_block_o,  // of a row tile
+  output logic                           last_block_o,
+  output logic                           final_o,        // of the command
   output logic [TokenIndexBits-1:0]      token_o,
   output logic [ActivationBits-1:0]      activation_o,
   output logic                           weight_read_o,
@@ -74,12 +79,14 @@ module matmul_sequencer #(
   logic [ResultBits-1:0]          result_stride_q;
   logic [OperandBits-1:0]         weight_stride_q;
   logic [SlicesBits-1:0]          k_slices_q;
+  logic [SlicesBits-1:0]          block_slices_q;
   logic [RowTilesBits-1:0]        row_tiles_q;
   logic [TokensBits-1:0]          tokens_q;
 
   // The place in its loops.
   logic [RowTilesBits-1:0]   row_tile_q;
   logic [SlicesBits-1:0]     slice_q;
+  logic [SlicesBits-1:0]     block_slice_q;       // slice_q in its block
   logic [TokensBits-1:0]     token_q;
   logic [ActivationBits-1:0] slice_activation_q;  // slice_q of token 0
   logic [ActivationBits-1:0] activation_q;        // slice_q of token_q
@@ -96,18 +103,22 @@ module matmul_sequencer #(
   logic accept;
   logic last_token;
   logic last_slice;
+  logic last_of_block;
   logic last_row_tile;
   logic draining;
 
   assign last_token    = token_q + 1'b1 == tokens_q;
   assign last_slice    = slice_q + 1'b1 == k_slices_q;
+  assign last_of_block = block_slice_q + 1'b1 == block_slices_q;
   assign last_row_tile = row_tile_q + 1'b1 == row_tiles_q;
 
   assign next_row_weight = row_weight_q + weight_stride_q;
 
-  assign issue_o            = active_q & (~last_slice | (backlog_q <= MaxBacklog));
-  assign first_o            = slice_q == '0;
-  assign last_o             = last_slice;
+  assign issue_o            = active_q & (~last_of_block | (backlog_q <= MaxBacklog));
+  assign first_o            = block_slice_q == '0;
+  assign last_o             = last_of_block;
+  assign first_block_o      = slice_q == block_slice_q;
+  assign last_block_o       = last_slice;
   assign final_o            = last_token & last_slice & last_row_tile;
   assign token_o            = TokenIndexBits'(token_q);
   assign activation_o       = activation_q;
@@ -134,7 +145,7 @@ module matmul_sequencer #(
         active_q <= 1'b0;
       end
       backlog_q <= ((backlog_q == '0) ? '0 : backlog_q - 1'b1)
-                   + ((issue_o && last_slice) ? BacklogBits'(Groups) : '0);
+                   + ((issue_o && last_of_block) ? BacklogBits'(Groups) : '0);
       if (draining) begin
         settle_q <= SettleBits'(Latency);
       end else if (settle_q != '0) begin
@@ -150,6 +161,7 @@ module matmul_sequencer #(
       result_stride_q         <= result_stride_i;
       weight_stride_q         <= weight_stride_i;
       k_slices_q              <= k_slices_i;
+      block_slices_q          <= block_slices_i;
       row_tiles_q             <= row_tiles_i;
       tokens_q                <= tokens_i;
       source_o                <= source_i;
@@ -160,6 +172,7 @@ module matmul_sequencer #(
     if (accept) begin
       row_tile_q         <= '0;
       slice_q            <= '0;
+      block_slice_q      <= '0;
       token_q            <= '0;
       slice_activation_q <= activation_i;
       activation_q       <= activation_i;
@@ -177,12 +190,17 @@ module matmul_sequencer #(
     end else if (issue_o && !last_slice) begin
       token_q            <= '0;
       slice_q            <= slice_q + 1'b1;
+      block_slice_q      <= last_of_block ? '0 : block_slice_q + 1'b1;
+      if (last_of_block) begin
+        weight_scale_q <= weight_scale_q + ScaleBits'(Groups);
+      end
       slice_activation_q <= slice_activation_q + 1'b1;
       activation_q       <= slice_activation_q + 1'b1;
       weight_q           <= weight_q + 1'b1;
     end else if (issue_o) begin
       token_q            <= '0;
       slice_q            <= '0;
+      block_slice_q      <= '0;
       row_tile_q         <= row_tile_q + 1'b1;
       slice_activation_q <= activation_base_q;
       activation_q       <= activation_base_q;

@@ -16,9 +16,10 @@ from codesign_verilog.synthesis.yosys import run_yosys
 NETLIST = "netlist.v"
 _ABC, _LOADS, _GATES, _CELLS = "abc.script", "loads", "gates.json", "cells.json"
 
-# ABC's own script for a Liberty library, without retiming; sizes aim at the clock; an estimate of the delay at the end.
+# As ABC maps to a Liberty library by itself, but for area (amap), and without retiming; sizes aim at the clock, and an
+# estimate of the delay comes at the end.
 ABC_SCRIPT = """\
-strash; &get -n; &fraig -x; &put; scorr; dc2; strash; &get -n; &dch -f; &nf; &put
+strash; &get -n; &fraig -x; &put; scorr; dc2; dch -f; amap -m
 buffer; upsize -D {period}; dnsize -D {period}; stime -p
 """
 

@@ -21,6 +21,7 @@ from codesign.passes.lower_to_microcode.index import (
 from codesign.passes.lower_to_microcode.kernels import rows_in
 from codesign.passes.lower_to_microcode.tables import Tokens
 from codesign.passes.lower_to_microcode.values import Activations, Rows, combine, copy, quantize, vector
+from codesign.passes.lower_to_microcode.weights import block_slices
 from codesign_dialects.microcode import FieldValue, IssueOp
 
 
@@ -237,5 +238,6 @@ class Kernel:
                     "result": move(result.place, first * stride),
                     "tokens": rows,
                     **common,
+                    **block_slices(self.machine, common["k_slices"]),
                 },
             )

@@ -6,7 +6,7 @@ scales behind its weights, in the order of use.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 
 from xdsl.dialects.builtin import ModuleOp
@@ -36,7 +36,8 @@ MOST_BEATS = (1 << 16) - 1
 
 @dataclass(frozen=True)
 class Weight:
-    """A linear operation's weight: `rows` outputs in `tiles` row tiles of `slices` words, `job_tiles` of them a job.
+    """A linear operation's weight: `rows` outputs in `tiles` row tiles of `slices` words, `job_tiles` of them a job,
+    and `blocks` scales a row.
 
     `weights` and `scales` say where the first job of the first layer is, and `weight_step` and `scale_step` how far
     apart jobs are: in beats of off-chip memory when streamed, in words of their SRAMs when resident.
@@ -45,6 +46,7 @@ class Weight:
     parameter: str
     rows: int
     slices: int
+    blocks: int
     tiles: int
     job_tiles: int
     weights: int
@@ -96,6 +98,7 @@ class _Shape:
     parameter: str
     rows: int
     slices: int
+    blocks: int
     tiles: int
     largest_job: int
     """Row tiles that a job may have, memories apart."""
@@ -107,14 +110,16 @@ def plan(module: ModuleOp, machine: Machine) -> Plan:
     Raises
     ------
     CodesignError
-        When a weight is not int8 with a scale a row, or two slots of the ring do not fit.
+        When a weight is not int8 with scales that the matmul unit takes, or two slots of the ring do not fit.
     """
     groups = [
         (op, layers, [_shape(linear, machine, head=op is linear) for linear in linears])
         for op, layers, linears in _linears(module)
     ]
     weight_words = sum(len(layers) * shape.tiles * shape.slices for _, layers, shapes in groups for shape in shapes)
-    scale_words = sum(len(layers) * shape.tiles * machine.groups for _, layers, shapes in groups for shape in shapes)
+    scale_words = sum(
+        len(layers) * shape.tiles * shape.blocks * machine.groups for _, layers, shapes in groups for shape in shapes
+    )
     resident = weight_words <= machine.srams["weights"].depth and scale_words <= machine.srams["weight_scales"].depth
     if resident:
         return _resident(groups, machine)
@@ -140,21 +145,28 @@ def _shape(linear: LinearOp, machine: Machine, *, head: bool) -> _Shape:
     if not isinstance(get, GetOp):
         raise CodesignError("lower-to-microcode: a linear operation takes its weight from transformer.get")
     name = get.parameter.string_value()
-    for what, value in (("weight", linear.weight), ("input", linear.input)):
-        if encoding_of(value.type) != INT8:
+    rows, inputs = shape_of(linear.weight)
+    weight, input = encoding_of(linear.weight.type), encoding_of(linear.input.type)
+    block = weight.block if machine.block_scales and weight.block else None
+    for what, stored, wanted in (("weight", weight, replace(INT8, block=block)), ("input", input, INT8)):
+        if stored != wanted:
             raise CodesignError(
-                f"lower-to-microcode: the {what} of @{name} stores <{encoding_of(value.type)}>; the matmul unit takes "
-                f"<{INT8}>: run quantize{{weights=int8 activations=int8}} first"
+                f"lower-to-microcode: the {what} of @{name} stores <{stored}>; the matmul unit takes <{INT8}>"
+                f"{' and blocks' if machine.block_scales else ''}: run quantize{{weights=int8 activations=int8}} first"
             )
+    if block is not None and block % machine.width:
+        raise CodesignError(
+            f"lower-to-microcode: @{name} has a scale for each {block} inputs; the matmul unit adds up {machine.width} "
+            "at a time, so that a block is a multiple of them"
+        )
     if not head and get.layer is None:
         raise CodesignError(
             f"lower-to-microcode: @{name} is one weight for several layers; stacked ones can be lowered"
         )
-    rows, inputs = shape_of(linear.weight)
     slices, tiles = ceil(inputs / machine.width), ceil(rows / machine.lanes)
     most = MOST_BEATS * machine.port // (slices * machine.lanes * machine.width)
     largest = min(most, ceil(tiles / HEAD_PARTS) if head else tiles)
-    return _Shape(linear, name, rows, slices, tiles, max(1, largest))
+    return _Shape(linear, name, rows, slices, inputs // block if block else 1, tiles, max(1, largest))
 
 
 def _resident(groups: _Groups, machine: Machine) -> Plan:
@@ -164,12 +176,21 @@ def _resident(groups: _Groups, machine: Machine) -> Plan:
         of_layer: dict[Operation, Weight] = {}
         first_weights, first_scales = weights, scales
         for shape in shapes:
-            steps = shape.largest_job * shape.slices, shape.largest_job * machine.groups
+            tile_scales = shape.blocks * machine.groups
             of_layer[shape.op] = Weight(
-                shape.parameter, shape.rows, shape.slices, shape.tiles, shape.largest_job, weights, scales, *steps
+                parameter=shape.parameter,
+                rows=shape.rows,
+                slices=shape.slices,
+                blocks=shape.blocks,
+                tiles=shape.tiles,
+                job_tiles=shape.largest_job,
+                weights=weights,
+                scales=scales,
+                weight_step=shape.largest_job * shape.slices,
+                scale_step=shape.largest_job * tile_scales,
             )
             weights += shape.tiles * shape.slices
-            scales += shape.tiles * machine.groups
+            scales += shape.tiles * tile_scales
         weight_stride, scale_stride = weights - first_weights, scales - first_scales
         planned.append(Group(op, layers, of_layer, weight_stride, scale_stride))
         weights = first_weights + len(layers) * weight_stride
@@ -186,12 +207,22 @@ def _streamed(groups: _Groups, machine: Machine) -> Plan:
         of_layer: dict[Operation, Weight] = {}
         first = beat
         for shape in shapes:
-            fitting = min(shape.largest_job, weight_words // shape.slices, scale_words // machine.groups)
+            tile_scales = shape.blocks * machine.groups
+            fitting = min(shape.largest_job, weight_words // shape.slices, scale_words // tile_scales)
             job_tiles = ceil(shape.tiles / ceil(shape.tiles / fitting))
-            weight_beats, scale_beats = job_beats(job_tiles, shape.slices, machine)
+            weight_beats, scale_beats = job_beats(job_tiles, shape.slices, shape.blocks, machine)
             step = weight_beats + scale_beats
             weight = Weight(
-                shape.parameter, shape.rows, shape.slices, shape.tiles, job_tiles, beat, beat + weight_beats, step, step
+                parameter=shape.parameter,
+                rows=shape.rows,
+                slices=shape.slices,
+                blocks=shape.blocks,
+                tiles=shape.tiles,
+                job_tiles=job_tiles,
+                weights=beat,
+                scales=beat + weight_beats,
+                weight_step=step,
+                scale_step=step,
             )
             of_layer[shape.op] = weight
             beat += weight.jobs * step
@@ -201,22 +232,23 @@ def _streamed(groups: _Groups, machine: Machine) -> Plan:
     return Plan(tuple(planned), slots, weight_words, scale_words, beat)
 
 
-def job_beats(row_tiles: int, slices: int, machine: Machine) -> tuple[int, int]:
+def job_beats(row_tiles: int, slices: int, blocks: int, machine: Machine) -> tuple[int, int]:
     """Beats of the weights and of the scales of so many row tiles."""
     weights = row_tiles * slices * machine.lanes * machine.width
-    return ceil(weights / machine.port), ceil(4 * row_tiles * machine.lanes / machine.port)
+    return ceil(weights / machine.port), ceil(4 * row_tiles * blocks * machine.lanes / machine.port)
 
 
 def _ring(shapes: Sequence[_Shape], machine: Machine) -> tuple[int, int, int]:
     """Slots of the ring, and a slot's words of weights and of scales: whole beats, a row tile of any weight or more."""
     largest = max(shape.slices for shape in shapes)
+    most_scales = max(shape.blocks for shape in shapes) * machine.groups
     for slots in SLOTS:
         weight_words = _slot_words("weights", slots, machine)
         scale_words = _slot_words("weight_scales", slots, machine)
-        if weight_words >= largest and scale_words >= machine.groups:
+        if weight_words >= largest and scale_words >= most_scales:
             return slots, weight_words, scale_words
     short: list[str] = []
-    for role, words in (("weights", largest), ("weight_scales", machine.groups)):
+    for role, words in (("weights", largest), ("weight_scales", most_scales)):
         sram = machine.srams[role]
         grain = max(machine.port, sram.word)
         needed = SLOTS[-1] * ceil(words * sram.word / grain) * grain

@@ -15,7 +15,7 @@ from codesign.passes.lower_to_microcode.allocation import Allocator, Content
 from codesign.passes.lower_to_microcode.index import Index, add, loop, move, multiply, remainder
 from codesign.passes.lower_to_microcode.values import Activations
 from codesign.passes.lower_to_microcode.weight_plan import Group, Plan, Weight, job_beats
-from codesign.units.machine import LOADED
+from codesign.units.machine import LOADED, Machine
 from codesign_dialects.microcode import MEMORY, FieldValue, IssueOp, SyncOp, Term
 
 UNROLLED = 4
@@ -43,6 +43,11 @@ def load(
         "beats": beats,
     }
     IssueOp("load", command, wait=wait, signal=signal)
+
+
+def block_slices(machine: Machine, slices: FieldValue) -> dict[str, FieldValue]:
+    """The field that a matmul command has where blocks may have scales of their own."""
+    return {"block_slices": slices} if machine.block_scales else {}
 
 
 @dataclass
@@ -144,6 +149,7 @@ class Weights:
                     "row_tiles": row_tiles,
                     "tokens": tokens,
                     "source": 0,
+                    **block_slices(self.allocator.machine, weight.slices // weight.blocks),
                 },
                 wait=credits,
                 signal=credits,
@@ -175,7 +181,7 @@ class Weights:
             return move(self._weights, weights), move(self._scales, scales)
         machine = self.allocator.machine
         slot = remainder(add(number, self._written), self.plan.slots)
-        beats = job_beats(row_tiles, weight.slices, machine)
+        beats = job_beats(row_tiles, weight.slices, weight.blocks, machine)
         slot_words = self.plan.weight_words, self.plan.scale_words
         slot_beats = [
             words * machine.srams[role].word // machine.port for words, role in zip(slot_words, LOADED, strict=False)

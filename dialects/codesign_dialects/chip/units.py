@@ -43,6 +43,7 @@ class Matmul(Unit):
     tokens: int = count("Tokens whose sums it keeps, so that one weight read serves them all", default=1)
     results: int = count("Results it dequantizes a cycle", default=4)
     levels: int = count("Adder-tree levels between two registers", default=2)
+    scales: str = choice(("row", "block"), "What has a weight scale: an output row, or its blocks too", default="row")
     formats: tuple[str, ...] = formats("Number formats of the weights it multiplies")
     dataflow: str = choice(
         ("dot_product", "weight_stationary", "output_stationary", "tiled"), "What stays put", default="dot_product"

@@ -107,3 +107,18 @@ def test_no_chip(make_llama) -> None:
 )
 def test_what_a_pass_before_may_have_made(message, before, expected) -> None:
     assert expected in message(before=before)
+
+
+def test_blocks_that_the_unit_does_not_scale(make_llama, chip) -> None:
+    sizes = {"hidden": 48, "heads": 4, "kv_heads": 2, "head_size": 16, "feed_forward": 64}
+    program, passes = make_llama(**sizes).program(), "lower-to-microcode"
+    block = chip.evolve(mxu={"results": 1, "scales": "block"})
+    with pytest.raises(
+        CodesignError, match="per = 16>; the matmul unit takes <int8, scale = <float32>, per = channel>"
+    ):
+        api.compile(program, chip, f"quantize{{weights=int8 group=16 activations=int8}},{passes}")
+    with pytest.raises(CodesignError, match="has a scale for each 4 inputs; the matmul unit adds up 8 at a time"):
+        api.compile(program, block, f"quantize{{weights=int8 group=4 activations=int8}},{passes}")
+    hasty = chip.evolve(mxu={"results": 2, "scales": "block"})
+    with pytest.raises(CodesignError, match="a sum comes around after 4 cycles, and adding to it takes 5: results = 1"):
+        api.compile(program, hasty, f"quantize{{weights=int8 group=16 activations=int8}},{passes}")
