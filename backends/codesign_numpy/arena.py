@@ -5,24 +5,31 @@ arrays cut from large blocks are read a tenth faster than arrays of their own or
 """
 
 from math import prod
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-BLOCK = 1 << 24
-"""Values of a block: 64 MiB."""
+BLOCK = 1 << 26
+"""Bytes of a block: 64 MiB."""
+
+LINE = 64
+"""Bytes of a cache line; every array begins on one of its block's."""
+
+_Number = TypeVar("_Number", bound=np.generic)
 
 
 class Arena:
-    """Gives out float32 arrays; what is never written takes no memory."""
+    """Gives out arrays; what is never written takes no memory."""
 
     def __init__(self) -> None:
-        self._free: NDArray[np.float32] = np.empty(0, np.float32)
+        self._free: NDArray[np.uint8] = np.empty(0, np.uint8)
 
-    def array(self, *shape: int) -> NDArray[np.float32]:
+    def array(self, shape: tuple[int, ...], dtype: type[_Number]) -> NDArray[_Number]:
         """An uninitialized array of `shape`."""
-        size = prod(shape)
-        if size > len(self._free):
-            self._free = np.empty(max(size, BLOCK), np.float32)
-        taken, self._free = self._free[:size], self._free[size:]
-        return taken.reshape(shape)
+        size = prod(shape) * np.dtype(dtype).itemsize
+        taken = -(-size // LINE) * LINE
+        if taken > len(self._free):
+            self._free = np.empty(max(taken, BLOCK), np.uint8)
+        array, self._free = self._free[:size], self._free[taken:]
+        return array.view(dtype).reshape(shape)

@@ -5,15 +5,16 @@ from typing import cast
 import numpy as np
 from xdsl.ir import SSAValue
 
-from codesign.numerics.integer_matmul import exact_chunk, scaled_matmul
+from codesign.numerics.integer_matmul import exact_chunk
 from codesign.numerics.quantization import largest_magnitude
 from codesign.plugins.backend import LinearTrace
 from codesign_dialects.formats import encoding_of
 from codesign_dialects.transformer import GetOp, LinearOp, RMSNormOp
 from codesign_dialects.transformer.shapes import shape_of
-from codesign_numpy.buffers import Floats, Integers, Weight
+from codesign_numpy.buffers import Floats, Integers
+from codesign_numpy.packed import packed_weights, stays_packed
 from codesign_numpy.parameters import Parameters
-from codesign_numpy.plan import Plan, values_of, weight_of
+from codesign_numpy.plan import Call, Plan, values_of, weight_of
 
 
 def lower_linear(op: LinearOp, plan: Plan) -> None:
@@ -41,8 +42,15 @@ def _readers(op: LinearOp) -> list[LinearOp]:
 
 
 def _siblings(op: LinearOp) -> list[LinearOp]:
-    """The readers of `op`'s input that run as one product with it: those that add nothing, or itself alone."""
-    return [op] if _adds(op) else [reader for reader in _readers(op) if not _adds(reader)]
+    """The readers of `op`'s input that run as one product with it: those that add nothing and whose weights are kept
+    alike, or itself alone."""
+    if _adds(op):
+        return [op]
+    return [reader for reader in _readers(op) if not _adds(reader) and _is_packed(reader) == _is_packed(op)]
+
+
+def _is_packed(op: LinearOp) -> bool:
+    return stays_packed(encoding_of(op.weight.type))
 
 
 def _adds(op: LinearOp) -> bool:
@@ -55,7 +63,8 @@ def folds_weight(norm: RMSNormOp) -> bool:
         return False
     readers = [use.operation for use in norm.result.uses]
     return bool(readers) and all(
-        isinstance(op, LinearOp) and not op.integer and not _adds(op) and _is_of_layer(op.weight) for op in readers
+        isinstance(op, LinearOp) and not (op.integer or _adds(op) or _is_packed(op)) and _is_of_layer(op.weight)
+        for op in readers
     )
 
 
@@ -87,27 +96,23 @@ def _prepare(key: tuple[tuple[str, int | None], ...], parameters: Parameters) ->
         # The head; the embedding reads the same table, and one decoded copy serves both.
         return parameters.float32(name, layer)
     rows = [parameters[name].type.get_shape()[-2] for name, _ in key]
-    stacked = parameters.arena.array(sum(rows), parameters[name].type.get_shape()[-1])
+    stacked = parameters.arena.array((sum(rows), parameters[name].type.get_shape()[-1]), np.float32)
     for (name, layer), part in zip(key, np.split(stacked, np.cumsum(rows)[:-1]), strict=True):
         parameters.read_into(name, layer, part)
     return stacked
 
 
 def _lower_fused(ops: list[LinearOp], plan: Plan) -> None:
-    """One product. A single token's is a dot product a row: that reads the weights in one stream from end to end, while
-    the matrix-vector product of BLAS takes several rows at a time, which memory serves at half to four fifths the rate.
-    """
-    weight = _stacked(ops, plan)
+    """One product."""
     x = plan.array(ops[0].input)
     tokens = x.shape[0] * x.shape[1]
     x = x.reshape(tokens, x.shape[2])
-    out = plan.scratch(ops[0], (tokens, len(weight)))
-    if tokens == 1:
-        row, result = x[0], out[0]
-        plan.calls.append(lambda: np.vecdot(weight, row, out=result))
+    out = plan.scratch(ops[0], (tokens, sum(shape_of(op.weight)[0] for op in ops)))
+    if _is_packed(ops[0]):
+        packed = packed_weights([weight_of(op.weight, plan) for op in ops], plan)
+        plan.calls.append(lambda: packed.product(x, out))
     else:
-        columns, results = x.T, out.T
-        plan.calls.append(lambda: np.matmul(weight, columns, out=results))
+        plan.calls.append(_float_product(_stacked(ops, plan), x, out))
     if plan.observe is not None:
         _observe(ops[0], x, plan)
     start = 0
@@ -116,6 +121,16 @@ def _lower_fused(ops: list[LinearOp], plan: Plan) -> None:
         plan.values[op.result] = out[:, start:stop].reshape(plan.batch, -1, stop - start)
         start = stop
     _add(ops[0], out, plan)
+
+
+def _float_product(weight: Floats, x: Floats, out: Floats) -> Call:
+    """A single token's is a dot product a row: that reads the weights in one stream from end to end, while the
+    matrix-vector product of BLAS takes several rows at a time, which memory serves at half to four fifths the rate."""
+    if len(x) == 1:
+        row, result = x[0], out[0]
+        return lambda: np.vecdot(weight, row, out=result)
+    columns, results = x.T, out.T
+    return lambda: np.matmul(weight, columns, out=results)
 
 
 def _observe(op: LinearOp, x: Floats, plan: Plan) -> None:
@@ -147,21 +162,21 @@ def _lower_integer(op: LinearOp, plan: Plan) -> None:
     integers = plan.value(op.input, Integers)
     limits = (largest_magnitude(encoding_of(operand.type)) for operand in (op.input, op.weight))
     chunk = exact_chunk(*limits)
-    prepared, scale = _prepared(weight, plan)
+    packed = packed_weights([weight], plan)
     out = plan.buffer(op.result)
     x, x_scale = integers.values.reshape(-1, integers.values.shape[-1]), integers.scales.reshape(-1)
     flat = out.reshape(-1, out.shape[-1])
     trace = plan.trace if plan.trace is not None and weight.layer == plan.trace.layer else None
 
     def call() -> None:
-        np.copyto(flat, scaled_matmul(x, prepared, chunk, scale, x_scale))
+        packed.integer_product(x, x_scale, chunk, flat)
         if trace is not None:
             trace.records.append(
                 LinearTrace(
                     name=weight.name,
                     layer=weight.layer,
-                    weight=prepared.astype(np.int8),
-                    weight_scale=scale,
+                    weight=packed.integers,
+                    weight_scale=packed.scales,
                     input=x.astype(np.int8),
                     input_scale=x_scale.copy(),
                     result=flat.copy(),
@@ -170,12 +185,3 @@ def _lower_integer(op: LinearOp, plan: Plan) -> None:
 
     plan.calls.append(call)
     _add(op, flat, plan)
-
-
-def _prepared(weight: Weight, plan: Plan) -> tuple[Floats, Floats]:
-    """Integers ``[out, in]`` as float32 for BLAS, and scales ``[out, blocks]``."""
-    key = (weight.name, weight.layer, "integers")
-    if key not in plan.weights:
-        quantized = plan.parameters.quantized(weight.name, weight.layer)
-        plan.weights[key] = quantized.integers.astype(np.float32), quantized.scales
-    return cast(tuple[Floats, Floats], plan.weights[key])

@@ -52,6 +52,7 @@ from codesign_numpy.embeddings import lower_position_embedding, lower_scale, low
 from codesign_numpy.experts import lower_expert_gates, lower_moe
 from codesign_numpy.linear import folds_weight, lower_linear
 from codesign_numpy.norms import lower_head_norm, lower_layer_norm
+from codesign_numpy.packed import packed_weights, stays_packed
 from codesign_numpy.plan import (
     Lowering,
     Plan,
@@ -79,8 +80,12 @@ def _rows(array: Floats) -> Floats:
 
 
 def _embedding(op: EmbeddingOp, plan: Plan) -> None:
-    table = plan.parameters.table(weight_of(op.table, plan).name)
-    tokens, out = plan.inputs.tokens, plan.buffer(op.result)
+    weight, tokens, out = weight_of(op.table, plan), plan.inputs.tokens, plan.buffer(op.result)
+    if stays_packed(encoding_of(op.table.type)):
+        packed = packed_weights([weight], plan)
+        plan.calls.append(lambda: np.copyto(out, packed.take(tokens)))
+        return
+    table = plan.parameters.table(weight.name)
     plan.calls.append(lambda: np.take(table, tokens, axis=0, out=out, mode="clip"))
 
 

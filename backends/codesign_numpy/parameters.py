@@ -21,7 +21,7 @@ class Parameters(parameters.Parameters):
     def float32(self, name: str, layer: int | None) -> Floats:
         """The values of a parameter, in one array that all its uses share."""
         if (name, layer) not in self._read:
-            values = self.arena.array(*self.shape(name))
+            values = self.arena.array(self.shape(name), np.float32)
             self.read_into(name, layer, values)
             self._read[name, layer] = values
         return self._read[name, layer]

@@ -48,17 +48,22 @@ def largest_magnitude(encoding: Encoding) -> int:
     return 1 if encoding.element.kind == "ternary" else 2 ** (encoding.element.bits - 1)
 
 
+def is_integer(encoding: Encoding) -> bool:
+    """Whether integer products take an encoding: ternary or int2 … int8 with a scale, no offset and no zero point."""
+    element = encoding.element
+    whole = element.kind == "ternary" or (element.kind == "int" and 2 <= element.bits <= 8 and not element.fraction)
+    return whole and set(encoding.companions) == {"scale"}
+
+
 def check_integer(encoding: Encoding) -> None:
     """Refuse an encoding that integer products do not take.
 
     Raises
     ------
     CodesignError
-        Unless the elements are ternary or int2 … int8 with a scale and neither offset nor zero point.
+        Unless :func:`is_integer`.
     """
-    element = encoding.element
-    whole = element.kind == "ternary" or (element.kind == "int" and 2 <= element.bits <= 8 and not element.fraction)
-    if not whole or set(encoding.companions) != {"scale"}:
+    if not is_integer(encoding):
         raise CodesignError(
             f"integer products of <{encoding}> are not supported; supported: ternary and int2 to int8 with a scale"
         )
