@@ -20,7 +20,7 @@ import numpy as np
 import codesign
 from codesign import api
 from codesign.evaluation import WINDOW, score, windows_of
-from codesign.passes.linear_weights import chosen_weights
+from codesign.linear_weights import chosen_weights
 from codesign.plugins.backend import Executor, Session
 from codesign.plugins.manager import plugins
 from codesign.program import Program

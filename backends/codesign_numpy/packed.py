@@ -44,7 +44,7 @@ class Scratch:
 
 @dataclass(frozen=True, eq=False)
 class PackedMatrix:
-    """Weights ``integers · scales``: int8 ``[out, in]`` and float32 ``[out, blocks]``; all matrices share a `scratch`."""
+    """Weights ``integers · scales``: int8 ``[out, in]`` and float32 ``[out, blocks]``; matrices share a `scratch`."""
 
     integers: NDArray[np.int8]
     scales: Floats

@@ -19,7 +19,7 @@ def transformed(program, pipeline: str):
 
 @st.composite
 def matrices(draw, most_blocks=1):
-    """A matrix with up to `most_blocks` scales a row, whose scratch holds from one of its rows to more than all, and a generator of inputs."""
+    """A matrix with up to `most_blocks` scales a row, a scratch of one row or more, and a generator of inputs."""
     blocks = draw(st.integers(1, most_blocks))
     rows, columns = draw(st.integers(1, 9)), blocks * draw(st.integers(1, 2000 // blocks))
     random = np.random.default_rng(draw(st.integers(0, 2**32)))
