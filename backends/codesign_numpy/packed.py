@@ -71,9 +71,8 @@ class PackedMatrix:
         for start in range(0, count, size):
             rows = slice(start, min(start + size, count))
             shape = (rows.stop - start, columns)
-            integers, values = (
-                array[: prod(shape)].reshape(shape) for array in (self.scratch.integers, self.scratch.values)
-            )
+            integers = self.scratch.integers[: prod(shape)].reshape(shape)
+            values = self.scratch.values[: prod(shape)].reshape(shape)
             np.copyto(integers, self.integers[rows])
             np.copyto(values, integers)
             yield rows, values
