@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
 from xdsl.dialects.builtin import ModuleOp
+from xdsl.dialects.func import FuncOp
 from xdsl.ir import Block, Operation, SSAValue
 
 from codesign.errors import CodesignError
@@ -58,6 +59,7 @@ class Lowering:
     def __post_init__(self) -> None:
         program = Program(self.module)
         self.step = program.step.body.block
+        self._refuse_unknown()
         self.allocator = Allocator(self.machine)
         self.weights = Weights(plan(self.module, self.machine), self.allocator)
         self.tables = Tables(self.allocator, program.parameters, self.context)
@@ -70,13 +72,21 @@ class Lowering:
         for op in block.ops:
             if isinstance(op, LastTokensOp) and not head:
                 return
-            lowering = self.lowerings.get(type(op))
-            if lowering is None:
-                raise CodesignError(f"lower-to-microcode: {op.name} has no microcode on chip @{self.machine.name}")
             for option in REFUSED_OPTIONS.get(op.name, ()):
                 if getattr(op, option) is not None:
                     raise CodesignError(f"lower-to-microcode: {op.name} with {option} has no microcode")
-            lowering(op, self)
+            self.lowerings[type(op)](op, self)
+
+    def _refuse_unknown(self) -> None:
+        """Name every operation that has no microcode, before anything is asked of the others."""
+        functions = [op for op in self.module.body.ops if isinstance(op, FuncOp)]
+        # The lowering of a loop over key blocks takes the operations inside it.
+        operations = [op for function in functions for op in function.body.block.ops]
+        unknown = dict.fromkeys(op.name for op in operations if type(op) not in self.lowerings)
+        if unknown:
+            have = "has" if len(unknown) == 1 else "have"
+            names = ", ".join(unknown)
+            raise CodesignError(f"lower-to-microcode: {names} {have} no microcode on chip @{self.machine.name}")
 
     def value(self, value: SSAValue, kind: type[_Kind]) -> _Kind:
         """What `value` is, known to be a `kind`."""
