@@ -21,7 +21,7 @@ chip.design @corsair attributes {process = "6 nm", clock = "1.1444 GHz", power =
       others = "estimated: 2^20 multiply-adds a card; the split is notional"
     }
     chip.vector @simd {lanes = 4096, formats = ["float32"]}
-        sources {lanes = "estimated: not published; range 1,024 to 16,384"}
+        sources {lanes = "estimated: not published; range 1024 to 16384"}
     chip.sram @memory {role = "shared", capacity = "250 MB", bandwidth = "18.75 TB/s"}
         sources {others = "published: 2 GB and 150 TB/s a card, d-Matrix at Hot Chips 2025"}
   }

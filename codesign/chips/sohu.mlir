@@ -8,7 +8,8 @@ chip.design @sohu attributes {process = "4 nm", clock = "1.5 GHz"}
   chip.memory @hbm {kind = "hbm3e", capacity = "144 GB", bandwidth = "4.8 TB/s", channels = 6}
       sources {
         capacity = "rumoured: 144 GB of HBM3E",
-        others = "estimated: assumption, six stacks as fast as the H200's; range 4 to 7.2 TB/s"
+        bandwidth = "estimated: assumption, six stacks as fast as the H200's; range 4 to 7.2 TB/s",
+        others = "estimated: assumption, six stacks"
       }
   chip.link @link {kind = "unknown", bandwidth = "450 GB/s", topology = "all_to_all"}
       sources {bandwidth = "estimated: assumption, as the H100's; range 100 to 900 GB/s"}
@@ -19,11 +20,15 @@ chip.design @sohu attributes {process = "4 nm", clock = "1.5 GHz"}
       rates = {bfloat16 = 0.5}
     } sources {
       rates = "estimated: assumption, half as fast in 16 bits",
-      others = "estimated: assumption, 3.1 PFLOP/s in fp8 on a die at the reticle limit; range 2 to 8 PFLOP/s"
+      count = "estimated: assumption, 3.1 PFLOP/s in fp8 on a die at the reticle limit; range 10 to 40",
+      others = "estimated: assumption, arrays as the TPU's"
     }
     chip.vector @vector {lanes = 16384}
-        sources {lanes = "estimated: assumption; range 4,096 to 65,536"}
+        sources {lanes = "estimated: assumption; range 4096 to 65536"}
     chip.sram @buffer {role = "shared", capacity = "64 MB", width = 16384}
-        sources {others = "estimated: assumption, room for the activations of a batch; range 32 to 256 MB"}
+        sources {
+          capacity = "estimated: assumption, room for the activations of a batch; range 32 to 256 MB",
+          width = "estimated: assumption, an operand an array row and cycle"
+        }
   }
 }

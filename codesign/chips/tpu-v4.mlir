@@ -21,7 +21,7 @@ chip.design @tpu_v4 attributes {
       others = "published: 128 by 128 systolic arrays, Austin et al., How to Scale Your Model, 2025; their number follows from the peak rate"
     }
     chip.vector @vpu {lanes = 2048, formats = ["float32", "bfloat16"]}
-        sources {lanes = "estimated: 8 by 128 lanes of two units; range 1,024 to 4,096"}
+        sources {lanes = "estimated: 8 by 128 lanes of two units; range 1024 to 4096"}
     chip.sram @vmem {role = "shared", capacity = "85 MB", width = 2048}
         sources {
           capacity = "estimated: half of 128 MB common, 32 MB vector and 10 MB sparse memory",

@@ -20,7 +20,7 @@ chip.design @tpu_v4i attributes {
       others = "published: four 128 by 128 systolic arrays, Jouppi et al., ISCA 2021"
     }
     chip.vector @vpu {lanes = 2048, formats = ["float32", "bfloat16"]}
-        sources {lanes = "estimated: 8 by 128 lanes of two units; range 1,024 to 4,096"}
+        sources {lanes = "estimated: 8 by 128 lanes of two units; range 1024 to 4096"}
     chip.sram @vmem {role = "shared", capacity = "144 MB", width = 2048}
         sources {
           capacity = "published: 128 MB common memory and 16 MB vector memory, Jouppi et al., ISCA 2021",

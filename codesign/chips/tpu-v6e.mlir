@@ -19,7 +19,7 @@ chip.design @tpu_v6e attributes {
       others = "published: 256 by 256 systolic arrays, Austin et al., How to Scale Your Model, 2025; their number follows from the peak rate"
     }
     chip.vector @vpu {lanes = 2048, formats = ["float32", "bfloat16"]}
-        sources {lanes = "estimated: 8 by 128 lanes of two units; range 1,024 to 4,096"}
+        sources {lanes = "estimated: 8 by 128 lanes of two units; range 1024 to 4096"}
     chip.sram @vmem {role = "shared", capacity = "128 MiB", width = 4096}
         sources {
           capacity = "estimated: as TPU v5e; range 64 to 256 MiB",

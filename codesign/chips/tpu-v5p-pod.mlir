@@ -1,0 +1,7 @@
+// Google TPU v5p pod: 8,960 chips in a torus of three dimensions.
+chip.system @tpu_v5p_pod {
+  chip.instance @chip count(8960) {design = @tpu_v5p}
+      sources {count = "published: Google Cloud documentation, TPU v5p"}
+  chip.link @ici {kind = "ICI", bandwidth = "600 GB/s", ports = 6, topology = "torus"}
+      sources {others = "published: Google Cloud documentation, TPU v5p, the ports of one chip, one direction"}
+}

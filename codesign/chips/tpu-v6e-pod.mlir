@@ -1,0 +1,7 @@
+// Google TPU v6e pod: 256 chips in a torus of 16 by 16.
+chip.system @tpu_v6e_pod {
+  chip.instance @chip count(256) {design = @tpu_v6e}
+      sources {count = "published: Google Cloud documentation, TPU v6e"}
+  chip.link @ici {kind = "ICI", bandwidth = "400 GB/s", ports = 4, topology = "torus"}
+      sources {others = "published: Google Cloud documentation, TPU v6e, the ports of one chip, one direction"}
+}
