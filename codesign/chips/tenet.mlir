@@ -7,7 +7,7 @@ chip.design @tenet attributes {process = "28 nm", clock = "0.5 GHz"}
     } {
   chip.memory @dram {kind = "lpddr5", capacity = "16 GB", bandwidth = "102.4 GB/s"}
       sources {
-        capacity = "estimated: assumption",
+        capacity = "estimated: assumption; range 8 to 32 GB",
         bandwidth = "estimated: assumption; range 51.2 to 204.8 GB/s"
       }
   chip.scheduler @program {kind = "microcode"}

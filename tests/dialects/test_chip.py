@@ -249,3 +249,32 @@ def test_every_parameter_is_documented() -> None:
         assert op.__doc__ and op.RECORD.__doc__
         for key, parameter in parameters(op.RECORD).items():
             assert parameter.doc, f"{op.name}.{key}"
+
+
+def ranged(source: str) -> str:
+    return f'chip.design @x attributes {{process = "7 nm", clock = "1 GHz"}} sources {{{source}}} {{}}'
+
+
+@pytest.mark.parametrize("ends", ["0.5 to 2 GHz", "500 MHz to 2 GHz", "2 GHz to 500 MHz"])
+def test_a_source_may_end_with_the_range_of_its_figure(ends: str) -> None:
+    (design,) = parse(ranged(f'clock = "estimated: unknown; range {ends}"')).ops
+    assert isinstance(design, DesignOp)
+    assert design.part().ranges == {"clock": (5e8, 2e9)}
+
+
+@pytest.mark.parametrize(
+    ("ends", "message"),
+    [
+        ("2 to 3 GHz", "does not hold the figure"),
+        ("0.5 to 2 W", "frequency"),
+        ("0.5 to 2", "a range of 0.5"),
+        ("0 to 2 GHz", "above zero"),
+        ("about 2 GHz", "range LOW to HIGH"),
+    ],
+)
+def test_a_range_that_is_none_of_its_figure_is_refused(ends: str, message: str) -> None:
+    assert message in refusal(ranged(f'clock = "estimated: unknown; range {ends}"'))
+
+
+def test_a_range_is_of_one_figure() -> None:
+    assert "a range is of one figure" in refusal(ranged('others = "estimated: unknown; range 0.5 to 2 GHz"'))

@@ -2,7 +2,8 @@
 
 A part without contents is written ``chip.memory @dram {capacity = "16 GiB", …} sources {…}``; one that holds
 others ``chip.core @core count(132) attributes {…} sources {…} { … }``. The sources say of each figure where
-it comes from, ``{capacity = "published: datasheet"}``; the key ``others`` speaks for every figure not named.
+it comes from, ``{capacity = "published: datasheet"}``; the key ``others`` speaks for every figure not named. A figure
+that is assumed ends its source with the range it may lie in, ``"estimated: not told; range 64 to 256 MiB"``.
 """
 
 from abc import ABC
@@ -26,6 +27,7 @@ from xdsl.utils.exceptions import VerifyException
 
 from codesign_dialects.chip.literal import print_value
 from codesign_dialects.chip.parameter import ParameterError, nearest, parameters, read_parameters, record
+from codesign_dialects.chip.ranges import read_ranges
 
 STATUSES = ("measured", "published", "press", "estimated", "rumoured", "chosen")
 """How far a figure can be trusted; ``chosen`` is a decision of the design itself, which nothing could refute."""
@@ -43,6 +45,7 @@ class Part:
     name: str
     count: int = 1
     sources: Mapping[str, str] = immutabledict()
+    ranges: Mapping[str, tuple[float, float]] = immutabledict()
 
 
 @record
@@ -97,10 +100,10 @@ class PartOp(IRDLOperation, ABC):
             When a parameter is unknown, missing or malformed, or the parameters contradict each other.
         """
         create = cast(Callable[..., Part], self.RECORD)
-        values = _read_once(self.RECORD, self.parameters)
-        return create(
-            name=self.sym_name.data, count=self._count(), sources=self._sources(), **values, **self._contents()
-        )
+        values = {"count": self._count(), **_read_once(self.RECORD, self.parameters)}
+        sources = self._sources()
+        ranges = read_ranges(self.RECORD, values, sources)
+        return create(name=self.sym_name.data, sources=sources, ranges=ranges, **values, **self._contents())
 
     def figures(self) -> tuple[str, ...]:
         """The keys of the figures this op states, its count among them, each of which owes a source."""
