@@ -1,5 +1,7 @@
 """The cost model as a backend."""
 
+from dataclasses import replace
+
 from codesign.chips import Chip
 from codesign.plugins import API_VERSION
 from codesign.plugins.backend import Capabilities, Support
@@ -7,6 +9,7 @@ from codesign.program import TARGET, Program
 from codesign.workload import Workload
 from codesign_cost.errors import CostError
 from codesign_cost.price import price
+from codesign_cost.ranges import intervals
 from codesign_cost.reader import unknown_operations
 from codesign_cost.result import CostResult
 from codesign_cost.scoreboard import Scoreboard, points
@@ -35,7 +38,16 @@ class CostBackend:
         if TARGET not in program.module.attributes:
             raise CostError("the program targets no chip; compile it for one, or name one with --chip")
         # The chip is read where it stands: the module was verified when the program was compiled.
-        return price(program, Chip(program.module, program.name), workload, chips=chips, stages=stages)
+        chip = Chip(program.module, program.name)
+        result = price(program, chip, workload, chips=chips, stages=stages)
+        open_ = intervals(program, chip, workload, chips=chips, stages=stages)
+        if open_ is None:
+            return result
+        assumed = ", ".join(map(str, open_.assumptions))
+        notes = [f"assumed, and moved over their ranges: {assumed}"]
+        if not open_.fits:
+            notes.append("the model does not fit where the memory is at the low end of its range")
+        return replace(result, intervals=open_.to_dict(), notes=(*result.notes, *notes))
 
     def validate(self, *, source: str = "") -> Scoreboard:
         """Every measurement that is not excluded beside its prediction, of the sources with `source` in their name."""

@@ -42,7 +42,7 @@ def mac_picojoules(number: NumberFormat) -> float:
     return multiply + add
 
 
-def mac_energy(number: NumberFormat, process: float) -> float:
+def mac_energy(number: NumberFormat, process: Figure) -> Figure:
     """Joules of a multiply-accumulate at a process of `process` metres."""
     return mac_picojoules(number) * at_node("energy_factor", process) * PICOJOULE
 
@@ -71,7 +71,7 @@ def memory_energy_per_byte(machine: Machine) -> float:
 class EnergyRates:
     """Joules on one chip of a machine: a byte of SRAM, of memory and over a link, all times what `switching` adds."""
 
-    process: float
+    process: Figure
     switching: float
     sram: Figure
     memory: float

@@ -16,9 +16,10 @@ from codesign_cost.errors import CostError
 from codesign_cost.fit import Fit, check, level
 from codesign_cost.laws import Law, law_of
 from codesign_cost.machine import Machine
-from codesign_cost.money import usd_per_million_tokens
+from codesign_cost.money import Money
 from codesign_cost.reader import kv_cache_type, read_demand
 from codesign_cost.result import CostResult
+from codesign_cost.technology import Figure
 from codesign_cost.variants import Changes, vary
 from codesign_dialects.chip import Link, System, SystemOp
 
@@ -53,10 +54,10 @@ def price(program: Program, chip: Chip, workload: Workload, *, chips: int = 1, s
     system = _system(chip)
     share = _wall_share(machine, chip, system)
     if share is not None:
-        joules["system"] = (share - 1) * sum(joules.values())
+        joules["system"] = float(share - 1) * sum(joules.values())
     energy = sum(joules.values())
     rate = tokens / latency
-    usd, usd_note = usd_per_million_tokens(machine, tokens_per_second=rate, power=energy / latency)
+    money = Money.of(machine, _price_of_one(machine, chip, system))
     area = chip_area(machine)
     bound = {cause: sum(seconds) for cause, seconds in by_cause.items()}
     return CostResult(
@@ -77,8 +78,11 @@ def price(program: Program, chip: Chip, workload: Workload, *, chips: int = 1, s
         power_w=energy / latency,
         area_mm2=machine.chips * float(area.total) * 1e6,
         area_published=machine.design.area is not None,
-        usd_per_million_tokens=usd,
-        usd_note=usd_note,
+        usd_per_million_tokens=float(
+            money.per_million_tokens(machine.chips, tokens_per_second=rate, power=energy / latency)
+        ),
+        usd_note=money.note,
+        money=money.to_dict(machine.chips, tokens_per_second=rate, power=energy / latency),
         bound=max(CAUSES, key=lambda cause: bound[cause]),
         memory=fit.to_dict(level(machine)),
         breakdown={
@@ -97,7 +101,7 @@ def price(program: Program, chip: Chip, workload: Workload, *, chips: int = 1, s
 @dataclass(frozen=True)
 class Prices:
     """Prices of many designs of one structure, one value a design; `fits` is False where memory is short, and the
-    other figures are then what it would take if it were not. Power and energy are those of the chips."""
+    other figures are then what it would take if it were not."""
 
     ttft_s: Array
     tpot_s: Array
@@ -105,6 +109,7 @@ class Prices:
     energy_per_token_j: Array
     power_w: Array
     area_mm2: Array
+    usd_per_million_tokens: Array
     fits: Array
 
 
@@ -122,20 +127,23 @@ def price_designs(
     count = len(next((values for own in changes.values() for values in own.values()), ()))
     points, parts = Points.of(workload), min(base.pipeline, workload.batch)
     demand = read_demand(program, batch=-(-workload.batch // parts), tokens=points.tokens, past=points.past)
-    law = law_of(base)
+    law, system = law_of(base), _system(chip)
     columns: list[Array] = []
     for start in range(0, count, _CHUNK):
         chunk = {
             name: {key: np.asarray(values)[start : start + _CHUNK] for key, values in own.items()}
             for name, own in changes.items()
         }
-        machine = replace(base, design=vary(base.design, chunk))
+        machine = vary(base, chunk)
         fit = Fit.of(program, machine, workload)
         machine = replace(machine, resident=np.asarray(fit.needed <= machine.chips * machine.sram_capacity()))
         request = Request.on(demand, points, machine, law, parts)
         seconds = request.seconds()
         latency, tokens = seconds.sum(axis=0), workload.batch * workload.output
         joules = sum(own.sum(axis=0) for own in request.joules().values()) + idle_joules(machine, latency)
+        share = _wall_share(machine, chip, system)
+        joules = joules if share is None else share * joules
+        money = Money.of(machine, _price_of_one(machine, chip, system))
         figures = (
             seconds[0],
             seconds[1] / max(workload.output - 1, 1),
@@ -143,12 +151,13 @@ def price_designs(
             joules / tokens,
             joules / latency,
             machine.chips * 1e6 * chip_area(machine).total,
+            money.per_million_tokens(machine.chips, tokens_per_second=tokens / latency, power=joules / latency),
             np.asarray(fit.needed <= fit.available, dtype=np.float64),
         )
         width = min(_CHUNK, count - start)
         columns.append(np.stack([np.broadcast_to(figure, (width,)) for figure in figures]))
-    ttft, tpot, rate, energy, power, area, fits = np.concatenate(columns, axis=1)
-    return Prices(ttft, tpot, rate, energy, power, area, fits > 0)
+    ttft, tpot, rate, energy, power, area, usd, fits = np.concatenate(columns, axis=1)
+    return Prices(ttft, tpot, rate, energy, power, area, usd, fits > 0)
 
 
 def machine_of(chip: Chip, *, chips: int = 1, stages: int = 1) -> Machine:
@@ -177,11 +186,18 @@ def _system(chip: Chip) -> System | None:
     return system
 
 
-def _wall_share(machine: Machine, chip: Chip, system: System | None) -> float | None:
+def _wall_share(machine: Machine, chip: Chip, system: System | None) -> Figure | None:
     """What a system draws at its wall over what its chips draw, from their design powers; None when not stated."""
     if system is None or system.power is None or machine.design.power is None:
         return None
-    return max(1.0, system.power / (chip.chips * machine.design.power))
+    return np.maximum(1.0, system.power / (chip.chips * machine.design.power))
+
+
+def _price_of_one(machine: Machine, chip: Chip, system: System | None) -> Figure | None:
+    """The price of one chip: its share of the system's where that is stated, else its own."""
+    if system is None or system.price is None:
+        return machine.design.price
+    return system.price / chip.chips
 
 
 def _notes(program: Program, machine: Machine, law: Law, workload: Workload) -> Iterator[str]:

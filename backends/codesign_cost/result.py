@@ -1,7 +1,7 @@
 """The answer of the cost model."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 
 @dataclass(frozen=True)
@@ -12,6 +12,9 @@ class CostResult:
     `tokens_per_second_per_user` is its share of each. `tpot_s` is the mean of the tokens after the first, None when
     there are none. `energy_per_token_j` is the request's joules over its output tokens, within `boundary`: the chips
     and their memory, or the whole system at its wall.
+    `money` tells of one chip what is paid for it, what it costs to build and to develop.
+    `intervals` holds ``{"low", "high", "widest"}`` of each result that the chip's assumed figures leave open, the last
+    the figure that moves it most.
     `bound` is what most of the request's time is spent on: compute, memory, latency or network.
     """
 
@@ -32,12 +35,14 @@ class CostResult:
     power_w: float
     area_mm2: float
     area_published: bool
-    usd_per_million_tokens: float | None
+    usd_per_million_tokens: float
     usd_note: str
+    money: Mapping[str, object]
     bound: str
     memory: Mapping[str, object]
     breakdown: Mapping[str, object]
     notes: tuple[str, ...]
+    intervals: Mapping[str, object] = field(default_factory=dict[str, object])
 
     def to_dict(self) -> dict[str, object]:
         """The JSON document of ``codesign cost``."""

@@ -43,11 +43,19 @@ def constant(key: str) -> float:
     return row.value
 
 
-@cache
-def at_node(key: str, process: float) -> float:
+def at_node(key: str, process: Figure) -> Figure:
     """The value of `key` at a process of `process` metres: log-log between its rows, the nearest beyond them."""
+    return _at_one_node(key, process) if isinstance(process, float) else _at_nodes(key, process)
+
+
+@cache
+def _at_one_node(key: str, process: float) -> float:
+    return float(_at_nodes(key, process))
+
+
+def _at_nodes(key: str, process: Figure) -> Figure:
     rows = constants()[key]
-    return float(interpolate([row.node or 0 for row in rows], [row.value for row in rows], process * 1e9))
+    return interpolate([row.node or 0 for row in rows], [row.value for row in rows], process * 1e9)
 
 
 def interpolate(points: Sequence[float], values: Sequence[float], at: Figure) -> Figure:

@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from copy import copy
+from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
 
 from codesign_cost.demand import Array
 from codesign_cost.errors import CostError
-from codesign_dialects.chip import Container, Design, Part, parameters
+from codesign_cost.machine import Machine
+from codesign_dialects.chip import Container, Part, parameters
 from codesign_dialects.chip.parameter import nearest
 
 P = TypeVar("P", bound=Part)
@@ -17,15 +19,17 @@ Changes = Mapping[str, Mapping[str, Sequence[float] | Array]]
 """By the name of a part and of its figure, the value of each design, in SI units: ``{"mxu": {"lanes": [16, 32]}}``."""
 
 
-def vary(design: Design, changes: Changes) -> Design:
-    """`design` with arrays where `changes` gives values; ``count`` is a figure of every part.
+def vary(machine: Machine, changes: Changes) -> Machine:
+    """`machine` with arrays where `changes` gives values of its design or its system's link; ``count`` is a figure of
+    every part.
 
     Raises
     ------
     CostError
         For an unknown part or figure, lengths that differ, and a value that is not a positive number.
     """
-    names = set(_names(design))
+    design, link = machine.design, machine.system_link
+    names = {*_names(design), *(() if link is None else (link.name,))}
     for name in changes:
         if name not in names:
             raise CostError(f"chip @{design.name} has no part called '{name}'.{nearest(name, sorted(names))}")
@@ -33,7 +37,9 @@ def vary(design: Design, changes: Changes) -> Design:
     lengths = {len(array) for own in arrays.values() for array in own.values()}
     if len(lengths) > 1:
         raise CostError(f"expected as many values of every figure, got {', '.join(map(str, sorted(lengths)))}")
-    return _changed(design, arrays)
+    return replace(
+        machine, design=_changed(design, arrays), system_link=None if link is None else _changed(link, arrays)
+    )
 
 
 def _names(part: Part) -> Sequence[str]:
@@ -49,7 +55,7 @@ def _array(part: str, key: str, values: Sequence[float] | Array) -> Array:
 
 
 def _changed(part: P, arrays: Mapping[str, Mapping[str, Array]]) -> P:
-    figures = {key for key, parameter in parameters(type(part)).items() if parameter.figure and key != "process"}
+    figures = {key for key, parameter in parameters(type(part)).items() if parameter.figure}
     figures.add("count")
     changed = copy(part)
     for key, array in arrays.get(part.name, {}).items():

@@ -1,6 +1,7 @@
 """``codesign cost``: what a request costs on a chip."""
 
 from collections.abc import Mapping, Sequence
+from math import ceil
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
@@ -39,9 +40,20 @@ def cost(
     batch: Annotated[int, typer.Option(help="Sequences at once.")] = 1,
     input: Annotated[int, typer.Option(help="Prompt tokens a sequence.")] = 512,
     output: Annotated[int, typer.Option(help="Generated tokens a sequence.")] = 128,
+    token_price: Annotated[
+        float | None,
+        typer.Option(
+            help="US dollars a million tokens sell for: adds how many chips pay for a chip's development.",
+            min=0,
+            show_default=False,
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Price a request on one or several chips."""
+    """Price a request on one or several chips.
+
+    A result that the chip's assumed figures leave open is shown with its interval.
+    """
     from codesign import api
     from codesign.workload import Workload
 
@@ -51,12 +63,25 @@ def cost(
         program = api.load_model(model)
         for name in chip:
             compiled = api.compile(program, api.load_chip(name), pipeline)
-            documents.append(api.cost(compiled, workload, chips=chips, stages=stages).to_dict())
+            document = api.cost(compiled, workload, chips=chips, stages=stages).to_dict()
+            if token_price is not None:
+                document["break_even_chips"] = break_even(document, token_price)
+            documents.append(document)
     if json:
         write_json(documents[0] if len(documents) == 1 else {"results": documents})
         return
     Output().show(price_table(documents))
     note(f"{program.name}, batch {batch}, {input} tokens in, {output} out")
+
+
+def break_even(document: Document, token_price: float) -> int | None:
+    """How many chips pay for their development where a million tokens sell at `token_price` US dollars; None when none
+    ever do, or the backend tells no such money."""
+    money = cast("Mapping[str, float] | None", document.get("money"))
+    if money is None:
+        return None
+    earned = token_price - money["built_usd_per_million_tokens"]
+    return ceil(money["development_usd_per_million_tokens"] / earned) if earned > 0 else None
 
 
 def price_table(documents: Sequence[Document]) -> "Table":
@@ -70,7 +95,22 @@ def price_table(documents: Sequence[Document]) -> "Table":
         count = cast(int, document["chips"])
         table.add_column(f"{count} {document['chip']}" if count > 1 else str(document["chip"]), justify="right")
     for title, key, unit in _ROWS:
-        figures = [cast("float | None", document[key]) for document in documents]
-        table.add_row(title, *(quantity(figure, unit, prefixes=unit not in _UNPREFIXED) for figure in figures))
+        table.add_row(title, *(_figure(document, key, unit) for document in documents))
     table.add_row("bound by", *(str(document["bound"]) for document in documents))
+    if any("break_even_chips" in document for document in documents):
+        counts = [cast("int | None", document.get("break_even_chips")) for document in documents]
+        table.add_row("chips that pay for themselves", *("never" if own is None else f"{own:,}" for own in counts))
     return table
+
+
+def _figure(document: Document, key: str, unit: str) -> str:
+    """A figure, and the interval that what is not known of the chip leaves it."""
+
+    def written(value: float | None) -> str:
+        return quantity(value, unit, prefixes=unit not in _UNPREFIXED)
+
+    intervals = cast("Mapping[str, Mapping[str, float]]", document.get("intervals", {}))
+    figure = written(cast("float | None", document[key]))
+    if key not in intervals:
+        return figure
+    return f"{figure} ({written(intervals[key]['low'])} to {written(intervals[key]['high'])})"

@@ -15,6 +15,7 @@ from codesign.workload import Workload
 from codesign_cost.backend import CostBackend
 from codesign_cost.errors import CostError, DoesNotFitError
 from codesign_cost.price import price, price_designs
+from codesign_cost.ranges import RESULTS
 from codesign_cost.result import CostResult
 
 Build = Callable[..., Program]
@@ -173,10 +174,12 @@ def test_a_system_counts_its_chips(build_program: Build, chips: dict[str, Chip])
     assert server.ttft_s == four.ttft_s
 
 
-def test_money_needs_a_price(tiny: Program, chips: dict[str, Chip]) -> None:
+def test_money_is_the_price_or_what_building_costs(tiny: Program, chips: dict[str, Chip]) -> None:
     edge = price(tiny, chips["edge"], Workload(1, 64, 16))
-    assert edge.usd_per_million_tokens is None
-    assert edge.usd_note == "chip @edge states no price"
+    assert edge.money["price_stated"] is False
+    assert edge.money["paid_usd"] == edge.money["build_usd"]
+    assert edge.usd_per_million_tokens == edge.money["built_usd_per_million_tokens"]
+    assert "at what they cost to build" in edge.usd_note
     h100 = price(tiny, chips["h100"], Workload(1, 64, 16))
     owning = 28000 / (4 * 365.25 * 24 * 3600)
     running = h100.power_w / 3.6e6 * 1.58 * 0.083
@@ -252,10 +255,11 @@ DESIGNS: dict[str, dict[str, dict[str, list[float]]]] = {
         "sm": {"count": [1, 132, 500]},
         "hbm": {"bandwidth": [1e12, 3.35e12, 9e12]},
         "nvlink": {"bandwidth": [1e9, 450e9, 1e12]},
-        "h100": {"clock": [1e9, 1.83e9, 2e9]},
+        "h100": {"clock": [1e9, 1.83e9, 2e9], "power": [500, 700, 900], "price": [1e4, 2e4, 3e4]},
     },
     "groq-lpu": {"mem": {"capacity": [1e6, 230e6, 1e9], "bandwidth": [1e12, 8e13, 1e15]}, "mxm": {"count": [1, 4, 9]}},
-    "corsair": {"memory": {"capacity": [1e2, 1e6, 1e9]}},
+    "corsair": {"memory": {"capacity": [1e2, 1e6, 1e9]}, "corsair": {"process": [3e-9, 6e-9, 16e-9]}},
+    "dgx-h100": {"nvswitch": {"bandwidth": [1e9, 450e9, 1e12]}, "h100": {"power": [500, 700, 2000]}},
     "tpu-v5e": {"mxu": {"lanes": [64, 128, 256], "width": [64, 128, 256]}},
 }
 
@@ -276,14 +280,14 @@ def test_many_designs_cost_what_each_costs_alone(tiny: Program, chips: dict[str,
             assert not together.fits[index]
             continue
         assert together.fits[index]
-        for key in ("ttft_s", "tpot_s", "tokens_per_second", "energy_per_token_j", "power_w", "area_mm2"):
+        for key in RESULTS:
             assert getattr(together, key)[index] == pytest.approx(getattr(alone, key), rel=1e-12)
 
 
 def written(key: str, value: float) -> object:
     """A figure as a chip's text has it."""
-    units = {"bandwidth": "B/s", "capacity": "B", "clock": "Hz"}
-    return f"{value:.0f} {units[key]}" if key in units else int(value)
+    units = {"bandwidth": "B/s", "capacity": "B", "clock": "Hz", "power": "W", "price": "USD", "process": "m"}
+    return f"{value:.15g} {units[key]}" if key in units else int(value)
 
 
 @pytest.mark.parametrize(
@@ -293,7 +297,7 @@ def written(key: str, value: float) -> object:
         ({"mxu": {"lane": [1.0]}}, "@mxu states no figure 'lane'. Did you mean lanes"),
         ({"mxu": {"lanes": [0.0]}}, "@mxu lanes: expected a row of numbers above zero"),
         ({"mxu": {"lanes": [1.0, 2.0], "width": [1.0]}}, "as many values of every figure, got 1, 2"),
-        ({"edge": {"process": [7e-9]}}, "@edge states no figure 'process'"),
+        ({"edge": {"power": [7.0]}}, "@edge states no figure 'power'"),
     ],
 )
 def test_changes_that_no_design_has_are_refused(
