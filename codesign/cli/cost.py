@@ -48,6 +48,12 @@ def cost(
             show_default=False,
         ),
     ] = None,
+    spec: Annotated[
+        str | None,
+        typer.Option(
+            help="A spec, `ideal` or a .toml file: tells which of its lines each chip meets.", show_default=False
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Price a request on one or several chips.
@@ -55,17 +61,22 @@ def cost(
     A result that the chip's assumed figures leave open is shown with its interval.
     """
     from codesign import api
+    from codesign.specs import load_spec
     from codesign.workload import Workload
 
+    wanted = None if spec is None else load_spec(spec)
     workload = Workload(batch, input, output)
     documents: list[Document] = []
     with progress("pricing"):
         program = api.load_model(model)
         for name in chip:
-            compiled = api.compile(program, api.load_chip(name), pipeline)
+            design = api.load_chip(name)
+            compiled = api.compile(program, design, pipeline)
             document = api.cost(compiled, workload, chips=chips, stages=stages).to_dict()
             if token_price is not None:
                 document["break_even_chips"] = break_even(document, token_price)
+            if wanted is not None:
+                document["spec"] = [verdict.to_dict() for verdict in wanted.judge(design.design, document)]
             documents.append(document)
     if json:
         write_json(documents[0] if len(documents) == 1 else {"results": documents})
@@ -100,7 +111,45 @@ def price_table(documents: Sequence[Document]) -> "Table":
     if any("break_even_chips" in document for document in documents):
         counts = [cast("int | None", document.get("break_even_chips")) for document in documents]
         table.add_row("chips that pay for themselves", *("never" if own is None else f"{own:,}" for own in counts))
+    lines = [cast("Sequence[Document]", document.get("spec", ())) for document in documents]
+    for own in zip(*lines, strict=True):
+        table.add_row(_wanted(own[0]), *(_verdict(line) for line in own))
     return table
+
+
+_SPEC_FIGURES: Mapping[str, tuple[str, str]] = {
+    "process": ("process", "m"),
+    "sram": ("SRAM", "B"),
+    "ttft_s": ("time to first token", "s"),
+    "tpot_s": ("time per token", "s"),
+    "latency_s": ("latency", "s"),
+    "tokens_per_second": ("tokens/s", ""),
+    "tokens_per_second_per_user": ("tokens/s of one user", ""),
+    "energy_per_token_j": ("energy per token", "J"),
+    "power_w": ("power", "W"),
+    "area_mm2": ("area", "mm²"),
+    "usd_per_million_tokens": ("USD per million tokens", ""),
+    "formats": ("formats", ""),
+}
+
+
+def _wanted(line: Document) -> str:
+    title, unit = _SPEC_FIGURES[str(line["figure"])]
+    bounds = [(word, cast("float | None", line[key])) for word, key in (("≥", "at_least"), ("≤", "at_most"))]
+    asked = [f"{word} {quantity(value, unit, prefixes=unit != 'mm²')}" for word, value in bounds if value is not None]
+    return f"spec: {title} {', '.join(asked)}".rstrip()
+
+
+def _verdict(line: Document) -> str:
+    missing, met, factor = cast("Sequence[str]", line["missing"]), line["met"], cast("float | None", line["factor"])
+    if missing:
+        return f"missed: no {', '.join(missing)}"
+    if met:
+        return "met"
+    if line["value"] is None:
+        return "missed: not known"
+    by = "" if factor is None else f": {factor:.3g} times the bound"
+    return f"missed{by}" if met is False else f"open{by or ': met as stated'}"
 
 
 def _figure(document: Document, key: str, unit: str) -> str:

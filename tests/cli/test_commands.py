@@ -131,6 +131,24 @@ def test_cost_table_has_a_column_a_chip(codesign):
         assert row in outcome.out
 
 
+def test_cost_against_a_spec(codesign, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    asked = ("cost", "embedded", "--chip", "h100", "--chip", "sohu", "--spec", "ideal", "--token-price", 5)
+    results = document(codesign(*asked, "--json"))["results"]
+    assert [line["figure"] for line in results[0]["spec"]] == [line["figure"] for line in results[1]["spec"]]
+    assert results[0]["break_even_chips"] >= 1
+    shown = codesign(*asked).out
+    assert "missed: no int4, ternary" in shown and "chips that pay for themselves" in shown
+    # What is not known of Sohu leaves an interval; nothing of the H100 is assumed.
+    assert results[0]["intervals"] == {} and results[1]["intervals"]["ttft_s"]["low"] < results[1]["ttft_s"]
+    assert " to " in shown
+
+
+def test_cost_refuses_an_unknown_spec(codesign):
+    outcome = codesign("cost", "embedded", "--chip", "edge", "--spec", "ideel")
+    assert outcome.code == 2 and "Did you mean ideal?" in outcome.error
+
+
 def test_emit_and_simulate(codesign, tmp_path):
     folder = tmp_path / "rtl"
     emitted = document(
