@@ -3,12 +3,13 @@
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from inspect import cleandoc
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from codesign.cli.options import Json
-from codesign.cli.output import Output, write_json
+from codesign.cli.output import Output, note, write_json
 from codesign.errors import UsageError, nearest
 
 Shown = tuple[Mapping[str, object], str]
@@ -26,13 +27,31 @@ class Kind(StrEnum):
 def show_one(
     kind: Annotated[Kind, typer.Argument(help="What it is.", show_default=False)],
     name: Annotated[str, typer.Argument(help="Its name; for a chip or a model also a file.", show_default=False)],
+    tree: Annotated[bool, typer.Option("--tree", help="Show a chip as a tree of its blocks.")] = False,
+    svg: Annotated[
+        Path | None, typer.Option(help="Write the block diagram of a chip to this file.", show_default=False)
+    ] = None,
     json: Json = False,
 ) -> None:
     """Show a chip, a model or a pass.
 
     A chip as IR, a model by its tensors, a pass by what it does and its options.
     """
+    if kind is not Kind.CHIP and (tree or svg is not None):
+        raise UsageError(f"--tree and --svg draw chips, not a {kind.value}")
     document, text = _KINDS[kind](name)
+    if tree or svg is not None:
+        from codesign import api
+        from codesign.files import write_whole
+        from codesign.report.blocks import blocks_of
+        from codesign.report.diagram import diagram
+
+        blocks = blocks_of(api.load_chip(name))
+        if tree:
+            text = blocks.tree()
+        if svg is not None:
+            write_whole(svg, diagram(blocks))
+            note(f"{svg} written")
     if json:
         write_json(document)
     else:

@@ -1,6 +1,7 @@
 """``codesign validate``: how far off the cost model is on silicon that exists."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, cast
 
 import typer
@@ -24,6 +25,10 @@ _TITLES = {
 def validate(
     source: Annotated[str, typer.Option(help="Only sources with this in their name.", show_default=False)] = "",
     rows: Annotated[bool, typer.Option("--rows", help="List every measurement that is out of range.")] = False,
+    page: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Write a page of plots to this .html file.", show_default=False),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Compare the cost model with published measurements.
@@ -33,10 +38,16 @@ def validate(
     for all else.
     """
     from codesign import api
-    from codesign.cli.output import Output, progress, write_json
+    from codesign.cli.output import Output, note, progress, write_json
 
     with progress("predicting"):
         document = api.validate(source=source).to_dict()
+    if page is not None:
+        from codesign.files import write_whole
+        from codesign.report.validation import validation_page
+
+        write_whole(page, validation_page(cast("Mapping[str, Sequence[Row]]", document)))
+        note(f"{page} written")
     if json:
         write_json(document)
         return

@@ -149,6 +149,21 @@ def test_cost_refuses_an_unknown_spec(codesign):
     assert outcome.code == 2 and "Did you mean ideal?" in outcome.error
 
 
+def test_validate_writes_a_page(codesign, tmp_path):
+    page = tmp_path / "page.html"
+    assert codesign("validate", "--source", "groq", "-o", page).code == 0
+    assert page.read_text().count("<circle") == 7
+
+
+def test_show_draws_a_chip(codesign, tmp_path):
+    picture = tmp_path / "h100.svg"
+    outcome = codesign("show", "chip", "h100", "--tree", "--svg", picture)
+    assert outcome.code == 0 and "├─ @hbm memory  kind hbm3, capacity 80 GB" in outcome.out
+    assert picture.read_text().startswith("<svg")
+    outcome = codesign("show", "pass", "fuse", "--tree")
+    assert outcome.code == 2 and "draw chips, not a pass" in outcome.error
+
+
 def test_emit_and_simulate(codesign, tmp_path):
     folder = tmp_path / "rtl"
     emitted = document(
