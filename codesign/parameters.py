@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from codesign.errors import CodesignError
 from codesign.numerics.block_formats import rounded, unpack
+from codesign.numerics.encoded import Encoded
 from codesign.numerics.quantization import Quantized
 from codesign.program import Program
 from codesign.weights import StoredTensor
@@ -42,13 +43,13 @@ class Parameters:
         shape = parameter.type.get_shape()
         return shape[1:] if parameter.stacked else shape
 
-    def quantized(self, name: str, layer: int | None) -> Quantized:
-        """A parameter that stores integers, as integers and scales."""
+    def encoded(self, name: str, layer: int | None) -> list[Encoded]:
+        """A parameter as it is stored, taken apart: a tensor below the other."""
         if EXPERT in self._parameters[name].source.data:
             raise CodesignError(f"@{name}: integer arithmetic on experts is not supported")
-        return Quantized.joined([self._quantized(name, stored) for stored in self.program.tensors(name, layer)])
+        return [self._encoded(name, stored) for stored in self.program.tensors(name, layer)]
 
-    def _quantized(self, name: str, stored: StoredTensor) -> Quantized:
+    def _encoded(self, name: str, stored: StoredTensor) -> Encoded:
         encoding = str(encoding_of(self._parameters[name].type))
         if self.is_quantized(name):
             encoded = rounded(encoding, stored.float32())
@@ -57,7 +58,11 @@ class Parameters:
         else:
             raise CodesignError(f"@{name}: is said to store <{encoding}>; the weights hold {stored.format}")
         stored.release()
-        return Quantized.of(encoded)
+        return encoded
+
+    def quantized(self, name: str, layer: int | None) -> Quantized:
+        """A parameter that stores integers, as integers and scales."""
+        return Quantized.joined([Quantized.of(encoded) for encoded in self.encoded(name, layer)])
 
     def read_into(self, name: str, layer: int | None, out: Floats) -> None:
         """Write the values of a parameter into `out`."""

@@ -12,6 +12,7 @@ SOURCES = {
     "codesign": ROOT / "codesign",
     "codesign_dialects": ROOT / "dialects" / "codesign_dialects",
     "codesign_numpy": ROOT / "backends" / "codesign_numpy",
+    "codesign_numba": ROOT / "backends" / "codesign_numba",
     "codesign_cost": ROOT / "backends" / "codesign_cost",
     "codesign_verilog": ROOT / "backends" / "codesign_verilog",
 }
@@ -59,6 +60,7 @@ def test_entry_points(wheel) -> None:
     assert dict(parser["codesign"]) == {
         "builtin": "codesign.builtin",
         "numpy": "codesign_numpy.plugin",
+        "numba": "codesign_numba.plugin",
         "cost": "codesign_cost.plugin",
         "verilog": "codesign_verilog.plugin",
     }

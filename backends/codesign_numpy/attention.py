@@ -71,13 +71,14 @@ def attend(
             _attend_many(queries[sequence, block], keys[:, :seen], values[:, :seen], scale, out[sequence, block])
 
 
-def attend_one(queries: Floats, keys: Floats, values: Floats, scale: np.float32, out: Floats) -> None:
-    """One token's queries ``[KV heads, heads each, size]`` over keys and values ``[KV heads, seen, size]``."""
-    scores = np.matmul(queries * scale, keys.transpose(0, 2, 1))
+def attend_one(queries: Floats, keys: Floats, values: Floats, seen: int, scale: np.float32, out: Floats) -> None:
+    """One token's queries ``[KV heads, heads each, size]`` over the first `seen` of keys and values ``[KV heads,
+    context, size]``."""
+    scores = np.matmul(queries * scale, keys[:, :seen].transpose(0, 2, 1))
     np.subtract(scores, np.maximum.reduce(scores, axis=-1, keepdims=True), out=scores)
     np.exp(scores, out=scores)
     total = np.add.reduce(scores, axis=-1, keepdims=True)
-    np.matmul(scores, values, out=out)
+    np.matmul(scores, values[:, :seen], out=out)
     np.divide(out, total, out=out)
 
 

@@ -43,6 +43,15 @@ def lower_append_kv(op: AppendKVOp, plan: Plan) -> None:
     past, tokens = plan.inputs.past, plan.tokens
     plan.values[op.result] = cache
     held = _held_as(cache_of(op.cache).encoding.data)
+    if plan.batch == plan.tokens == 1:
+        key, value, own_keys, own_values = keys[0, :, 0], values[0, :, 0], cached_keys[0], cached_values[0]
+
+        def call_on_one() -> None:
+            place = past.item()
+            own_keys[:, place], own_values[:, place] = held(key), held(value)
+
+        plan.calls.append(call_on_one)
+        return
 
     def call() -> None:
         for sequence, start in enumerate(past.tolist()):
@@ -69,9 +78,10 @@ def lower_attention(op: AttentionOp, plan: Plan) -> None:
         one, result = (array.reshape(kv_heads, -1, size) for array in (queries, out))
         keys, values = cache.keys[layer, 0], cache.values[layer, 0]
 
+        kernel = attend_one if plan.compiled is None else plan.compiled.attend
+
         def call() -> None:
-            seen = past.item() + 1
-            attend_one(one, keys[:, :seen], values[:, :seen], scale, result)
+            kernel(one, keys, values, past.item() + 1, scale, result)
 
         plan.calls.append(call)
         return

@@ -1,6 +1,6 @@
 """The executor as a backend, and the session in which a compiled program runs."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,7 @@ from xdsl.dialects.func import FuncOp
 from codesign.errors import CodesignError
 from codesign.plugins import API_VERSION
 from codesign.plugins.backend import Capabilities, LinearTrace, Observe, Support, Tokens
+from codesign.plugins.kernels import Kernels
 from codesign.program import Program
 from codesign_dialects.transformer import KVCacheType, RepeatOp
 from codesign_dialects.transformer.shapes import features
@@ -36,6 +37,7 @@ class NumpySession:
         context: int = 0,
         trace: Trace | None = None,
         observe: Observe | None = None,
+        kernels: Kernels | None = None,
     ):
         if program.batch not in (None, batch):
             raise CodesignError(f"{program.name} is specialized to batch={program.batch}; {batch} sequences are given")
@@ -47,6 +49,7 @@ class NumpySession:
         self._plans: dict[tuple[int, int], tuple[Plan, Inputs, Floats]] = {}
         self._trace = trace
         self._observe = observe
+        self._kernels = kernels
         self._cache = KVCache.empty(type, batch, _context(type, context))
         self._past = np.zeros(batch, np.int64)
         terminator = self._step.body.block.last_op
@@ -78,7 +81,9 @@ class NumpySession:
         key = (longest, keep)
         if key not in self._plans:
             inputs = Inputs(np.zeros((len(tokens), longest), np.int64), self._past, np.zeros(len(tokens), np.int64))
-            plan = Plan(LOWERINGS, self._parameters, self._weights, inputs, keep, self._trace, self._observe)
+            plan = Plan(
+                LOWERINGS, self._parameters, self._weights, inputs, keep, self._kernels, self._trace, self._observe
+            )
             logits = lower_step(plan, self._step, self._cache)
             self._keep_plan(key, (plan, inputs, logits))
         plan, inputs, logits = self._plans[key]
@@ -131,12 +136,13 @@ def _context(type: KVCacheType, asked: int) -> int:
 
 @dataclass(frozen=True)
 class NumpyExecutor:
-    """The NumPy backend."""
+    """The NumPy backend, alone or with somebody's kernels for single tokens."""
 
     name: str = "numpy"
     description: str = "runs a program: text, logits, traces"
     api_version: int = API_VERSION
     capabilities: Capabilities = OPERATIONS
+    kernels: Callable[[], Kernels] | None = None
 
     def supports(self, program: Program) -> Support:
         """Whether every operation of the step and its layers can run."""
@@ -150,7 +156,8 @@ class NumpyExecutor:
     ) -> NumpySession:
         """Compile `program` for `batch` sequences of up to `context` tokens (0: the model's own)."""
         self._refuse_unsupported(program)
-        return NumpySession(program, batch=batch, context=context, observe=observe)
+        kernels = None if self.kernels is None else self.kernels()
+        return NumpySession(program, batch=batch, context=context, observe=observe, kernels=kernels)
 
     def trace(self, program: Program, tokens: Sequence[int], *, layer: int) -> list[LinearTrace]:
         """Run `tokens` through the model and return the integer linear operations of `layer` as they ran.

@@ -8,11 +8,12 @@ from xdsl.ir import SSAValue
 from codesign.numerics.integer_matmul import exact_chunk
 from codesign.numerics.quantization import largest_magnitude
 from codesign.plugins.backend import LinearTrace
+from codesign_dialects.encoding import Encoding
 from codesign_dialects.formats import encoding_of
 from codesign_dialects.transformer import GetOp, LinearOp, RMSNormOp
 from codesign_dialects.transformer.shapes import shape_of
 from codesign_numpy.buffers import Floats, Integers
-from codesign_numpy.packed import packed_weights, stays_packed
+from codesign_numpy.packed import PackedMatrix, packed_weights, stays_packed
 from codesign_numpy.parameters import Parameters
 from codesign_numpy.plan import Call, Plan, values_of, weight_of
 
@@ -22,7 +23,7 @@ def lower_linear(op: LinearOp, plan: Plan) -> None:
     if op.integer:
         _lower_integer(op, plan)
         return
-    siblings = _siblings(op)
+    siblings = _siblings(op, plan)
     if siblings[0] is op:
         _lower_fused(siblings, plan)
 
@@ -41,34 +42,38 @@ def _readers(op: LinearOp) -> list[LinearOp]:
     return sorted(same, key=block.get_operation_index)
 
 
-def _siblings(op: LinearOp) -> list[LinearOp]:
+def _siblings(op: LinearOp, plan: Plan) -> list[LinearOp]:
     """The readers of `op`'s input that run as one product with it: those that add nothing and whose weights are kept
     alike, or itself alone."""
     if _adds(op):
         return [op]
-    return [reader for reader in _readers(op) if not _adds(reader) and _is_packed(reader) == _is_packed(op)]
+    readers = [reader for reader in _readers(op) if not _adds(reader)]
+    return [reader for reader in readers if _packed(reader, plan) == _packed(op, plan)]
 
 
-def _is_packed(op: LinearOp) -> bool:
-    return stays_packed(encoding_of(op.weight.type))
+def _packed(op: LinearOp, plan: Plan) -> Encoding | None:
+    """How the weights of `op` are stored if they stay so, None if they are made float32."""
+    encoding = encoding_of(op.weight.type)
+    return encoding if stays_packed(encoding, plan.kernels) else None
 
 
 def _adds(op: LinearOp) -> bool:
     return op.bias is not None or op.residual is not None
 
 
-def folds_weight(norm: RMSNormOp) -> bool:
+def folds_weight(norm: RMSNormOp, plan: Plan) -> bool:
     """Whether the weight of `norm` goes into those of the operations that read it: linear, of a layer, in float32."""
     if norm.groups > 1 or norm.weight is None:
         return False
     readers = [use.operation for use in norm.result.uses]
     return bool(readers) and all(
-        isinstance(op, LinearOp) and not (op.integer or _adds(op) or _is_packed(op)) and _is_of_layer(op.weight)
+        isinstance(op, LinearOp) and not (op.integer or _adds(op) or _packed(op, plan)) and _is_of_layer(op.weight)
         for op in readers
     )
 
 
-def _norm_weight(norm: RMSNormOp, plan: Plan) -> Floats:
+def norm_weight(norm: RMSNormOp, plan: Plan) -> Floats:
+    """What the normed features are multiplied by."""
     assert norm.weight is not None
     return values_of(norm.weight, plan) + np.float32(norm.weight_offset)
 
@@ -84,8 +89,8 @@ def _stacked(ops: list[LinearOp], plan: Plan) -> Floats:
     if key not in plan.weights:
         stacked = _prepare(key, plan.parameters)
         norm = ops[0].input.owner
-        if isinstance(norm, RMSNormOp) and folds_weight(norm):
-            stacked *= _norm_weight(norm, plan)
+        if isinstance(norm, RMSNormOp) and folds_weight(norm, plan):
+            stacked *= norm_weight(norm, plan)
         plan.weights[key] = stacked
     return cast(Floats, plan.weights[key])
 
@@ -108,7 +113,7 @@ def _lower_fused(ops: list[LinearOp], plan: Plan) -> None:
     tokens = x.shape[0] * x.shape[1]
     x = x.reshape(tokens, x.shape[2])
     out = plan.scratch(ops[0], (tokens, sum(shape_of(op.weight)[0] for op in ops)))
-    if _is_packed(ops[0]):
+    if _packed(ops[0], plan) is not None:
         packed = packed_weights([weight_of(op.weight, plan) for op in ops], plan)
         plan.calls.append(lambda: packed.product(x, out))
     else:
@@ -142,7 +147,7 @@ def _observe(op: LinearOp, x: Floats, plan: Plan) -> None:
     weights = [weight_of(reader.weight, plan) for reader in readers]
     names, layer, observe = tuple(weight.name for weight in weights), weights[0].layer, plan.observe
     norm = op.input.owner
-    scale = _norm_weight(norm, plan) if isinstance(norm, RMSNormOp) and folds_weight(norm) else None
+    scale = norm_weight(norm, plan) if isinstance(norm, RMSNormOp) and folds_weight(norm, plan) else None
     assert observe is not None
     plan.calls.append(lambda: observe(names, layer, x if scale is None else x * scale))
 
@@ -171,6 +176,7 @@ def _lower_integer(op: LinearOp, plan: Plan) -> None:
     def call() -> None:
         packed.integer_product(x, x_scale, chunk, flat)
         if trace is not None:
+            assert isinstance(packed, PackedMatrix), "a trace is taken without kernels"
             trace.records.append(
                 LinearTrace(
                     name=weight.name,

@@ -50,7 +50,7 @@ from codesign_numpy.cached_attention import (
 )
 from codesign_numpy.embeddings import lower_position_embedding, lower_scale, lower_softcap
 from codesign_numpy.experts import lower_expert_gates, lower_moe
-from codesign_numpy.linear import folds_weight, lower_linear
+from codesign_numpy.linear import folds_weight, lower_linear, norm_weight
 from codesign_numpy.norms import lower_head_norm, lower_layer_norm
 from codesign_numpy.packed import packed_weights, stays_packed
 from codesign_numpy.plan import (
@@ -60,7 +60,6 @@ from codesign_numpy.plan import (
     lower_end,
     lower_get,
     lower_repeat,
-    values_of,
     weight_of,
 )
 
@@ -81,7 +80,7 @@ def _rows(array: Floats) -> Floats:
 
 def _embedding(op: EmbeddingOp, plan: Plan) -> None:
     weight, tokens, out = weight_of(op.table, plan), plan.inputs.tokens, plan.buffer(op.result)
-    if stays_packed(encoding_of(op.table.type)):
+    if stays_packed(encoding_of(op.table.type), plan.kernels):
         packed = packed_weights([weight], plan)
         plan.calls.append(lambda: np.copyto(out, packed.take(tokens)))
         return
@@ -95,6 +94,12 @@ def _rms_norm(op: RMSNormOp, plan: Plan) -> None:
         return
     x, out = plan.array(op.input), plan.buffer(op.result)
     size, epsilon = x.shape[-1], op.epsilon.value.data
+    weighted = op.weight is not None and not folds_weight(op, plan)
+    if plan.compiled is not None:
+        kernel, weight = plan.compiled.rms_norm, norm_weight(op, plan) if weighted else np.ones(size, np.float32)
+        one, result = x.reshape(-1), out.reshape(-1)
+        plan.calls.append(lambda: kernel(one, weight, epsilon, result))
+        return
 
     def call() -> None:
         mean = np.einsum("...i,...i->...", x, x) / np.float32(size)
@@ -107,8 +112,8 @@ def _rms_norm(op: RMSNormOp, plan: Plan) -> None:
     # One token a step is most of a generation: there the general form's own cost would be a tenth of the time.
     single, single_out = x.reshape(-1), out.reshape(-1)
     plan.calls.append(call_on_one if single.size == size else call)
-    if op.weight is not None and not folds_weight(op):
-        weight = values_of(op.weight, plan) + np.float32(op.weight_offset)
+    if weighted:
+        weight = norm_weight(op, plan)
         plan.calls.append(lambda: np.multiply(out, weight, out=out))
 
 
@@ -148,6 +153,11 @@ def _rotary(op: RotaryOp, plan: Plan) -> None:
         still, kept = x[..., size:], out[..., size:]
         plan.calls.append(lambda: np.copyto(kept, still))
     x, out, scratch = (array[..., :size].reshape(split) for array in (x, out, scratch))
+    if plan.compiled is not None and halves and size == features(op.input) // heads:
+        kernel = plan.compiled.rotate
+        turning = x.reshape(heads, size), cosine.reshape(-1), sine[..., 1, :].reshape(-1), out.reshape(heads, size)
+        plan.calls.append(lambda: kernel(*turning))
+        return
     swapped = np.flip(x, pair)
 
     def call() -> None:
@@ -163,6 +173,10 @@ def _gate(op: GateOp, plan: Plan) -> None:
         lower_gate(op, plan)
         return
     gate, up, out = (_rows(array) for array in (plan.array(op.gate), plan.array(op.up), plan.buffer(op.result)))
+    if plan.compiled is not None:
+        kernel, gate, up, out = plan.compiled.gate, gate[0], up[0], out[0]
+        plan.calls.append(lambda: kernel(gate, up, out))
+        return
     block = max(1, CACHED_VALUES // len(out))
     starts = range(0, out.shape[1], block)
     blocks = [tuple(array[:, start : start + block] for array in (gate, up, out)) for start in starts]
@@ -190,6 +204,11 @@ def _quantize(op: QuantizeOp, plan: Plan) -> None:
     bits = encoding.element.bits
     integers = Integers(plan.buffer(op.result), np.empty((*x.shape[:-1], 1), np.float32))
     plan.values[op.result] = integers
+    if plan.compiled is not None:
+        kernel, limit = plan.compiled.quantize, 2 ** (bits - 1) - 1
+        row, whole, scale = x.reshape(-1), integers.values.reshape(-1), integers.scales.reshape(-1)
+        plan.calls.append(lambda: kernel(row, limit, whole, scale))
+        return
 
     def call() -> None:
         quantized = quantize_rows(x, bits)

@@ -12,21 +12,30 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
+from codesign.numerics.encoded import Encoded
 from codesign.numerics.integer_matmul import scaled_matmul
-from codesign.numerics.quantization import is_integer
+from codesign.numerics.quantization import is_integer, is_whole
+from codesign.plugins.kernels import Kernels
 from codesign_dialects.encoding import Encoding
 from codesign_numpy.buffers import Floats, Weight
-from codesign_numpy.parameters import Parameters
+from codesign_numpy.compiled import CompiledMatrix
 from codesign_numpy.plan import Plan
 
 CACHED_VALUES = 1 << 17
 """Weights that are float32 at a time: 512 KiB."""
 
 
-def stays_packed(encoding: Encoding) -> bool:
-    """Whether NumPy multiplies weights of this encoding from integers: those with one scale a row. With a scale a block
-    each block's sum would be a product of its own, slower than float32 weights are read."""
-    return is_integer(encoding) and encoding.block is None and not encoding.per_tensor
+def stays_packed(encoding: Encoding, kernels: Kernels | None) -> bool:
+    """Whether products run on the whole numbers that weights of this encoding are stored as.
+
+    Kernels take what has scales, and offsets, of blocks that they take. NumPy takes a scale a row: with a scale a block
+    each block's sum would be a product of its own, slower than float32 weights are read.
+    """
+    if encoding.per_tensor or not is_whole(encoding.element):
+        return False
+    if kernels is not None and kernels.takes(encoding.block or 0):
+        return set(encoding.companions) in ({"scale"}, {"scale", "offset"})
+    return is_integer(encoding) and encoding.block is None
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,20 +58,6 @@ class PackedMatrix:
     integers: NDArray[np.int8]
     scales: Floats
     scratch: Scratch
-
-    @classmethod
-    def of(cls, weights: Sequence[Weight], parameters: Parameters, scratch: Scratch) -> "PackedMatrix":
-        """The rows of all `weights`, one below the other."""
-        rows = [parameters.shape(weight.name)[0] for weight in weights]
-        columns = parameters.shape(weights[0].name)[1]
-        integers = parameters.arena.array((sum(rows), columns), np.int8)
-        scales: list[Floats] = []
-        stops = np.cumsum(rows)
-        for weight, start, stop in zip(weights, stops - rows, stops, strict=True):
-            quantized = parameters.quantized(weight.name, weight.layer)
-            integers[start:stop] = quantized.integers
-            scales.append(quantized.scales)
-        return cls(integers, np.concatenate(scales), scratch)
 
     def _blocks(self) -> Iterator[tuple[slice, Floats]]:
         """Some rows after others, and their integers as float32."""
@@ -96,11 +91,33 @@ class PackedMatrix:
         return self.integers[rows] * self.scales[rows]
 
 
-def packed_weights(weights: Sequence[Weight], plan: Plan) -> PackedMatrix:
-    """The rows of all `weights`, prepared once for all plans."""
+def packed_weights(weights: Sequence[Weight], plan: Plan) -> PackedMatrix | CompiledMatrix:
+    """The rows of all `weights`, one below the other, prepared once for all plans."""
     key = ("packed", *((weight.name, weight.layer) for weight in weights))
     if key not in plan.weights:
-        size = max(CACHED_VALUES, plan.parameters.shape(weights[0].name)[1])
-        scratch = cast(Scratch, plan.weights.setdefault(("scratch", size), Scratch.holding(size)))
-        plan.weights[key] = PackedMatrix.of(weights, plan.parameters, scratch)
-    return cast(PackedMatrix, plan.weights[key])
+        plan.weights[key] = _prepare(weights, plan)
+    return cast(PackedMatrix | CompiledMatrix, plan.weights[key])
+
+
+def _prepare(weights: Sequence[Weight], plan: Plan) -> PackedMatrix | CompiledMatrix:
+    parts = [part for weight in weights for part in plan.parameters.encoded(weight.name, weight.layer)]
+    encoding, columns = parts[0].encoding, parts[0].elements.shape[1]
+    rows = sum(len(part.elements) for part in parts)
+    integers = plan.parameters.arena.array((rows, columns), np.int8)
+    np.concatenate([part.elements for part in parts], out=integers, casting="unsafe")
+    scales, offsets = (_companions(parts, name) for name in ("scale", "offset"))
+    assert scales is not None
+    size = max(CACHED_VALUES, columns)
+    scratch = cast(Scratch, plan.weights.setdefault(("scratch", size), Scratch.holding(size)))
+    if plan.kernels is not None and plan.kernels.takes(encoding.block or 0):
+        return CompiledMatrix(plan.kernels.pack(integers, scales, offsets), (rows, columns), scratch.values)
+    return PackedMatrix(integers, scales, scratch)
+
+
+def _companions(parts: Sequence[Encoded], name: str) -> Floats | None:
+    """The scales or offsets ``[out, blocks]`` of all parts, where they have any."""
+    if name not in parts[0].encoding.companions:
+        return None
+    values = [(part.companions[name].values(), len(part.elements)) for part in parts]
+    # One of the whole tensor is one of each of its rows.
+    return np.concatenate([np.broadcast_to(all, (rows, all.shape[1] if all.ndim else 1)) for all, rows in values])

@@ -17,6 +17,7 @@ from xdsl.traits import SymbolTable
 
 from codesign.errors import CodesignError
 from codesign.plugins.backend import LinearTrace, Observe
+from codesign.plugins.kernels import Kernels
 from codesign_dialects.transformer import GetOp, LastTokensOp, RepeatOp
 from codesign_dialects.transformer.shapes import shape_of
 from codesign_numpy.buffers import KVCache, Weight
@@ -51,7 +52,8 @@ class Trace:
 class Plan:
     """The calls, and the state of lowering: what each SSA value is, which layer is being lowered.
 
-    `weights` caches what parameters were prepared into, so that the plans of one session share them.
+    `weights` caches what parameters were prepared into, so that the plans of one session share them. `kernels` do in
+    compiled code what there is of one token.
     """
 
     lowerings: Mapping[type[Operation], Lowering]
@@ -59,6 +61,7 @@ class Plan:
     weights: dict[object, object]
     inputs: Inputs
     keep: int
+    kernels: Kernels | None = None
     trace: Trace | None = None
     observe: Observe | None = None
     calls: list[Call] = field(default_factory=list[Call])
@@ -78,6 +81,11 @@ class Plan:
     def tokens(self) -> int:
         """Tokens a sequence."""
         return self.inputs.tokens.shape[1]
+
+    @property
+    def compiled(self) -> Kernels | None:
+        """The kernels, where this plan's step is a single token."""
+        return self.kernels if self.batch == self.tokens == 1 else None
 
     def run(self) -> None:
         """Make all calls."""

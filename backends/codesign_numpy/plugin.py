@@ -10,7 +10,12 @@ if TYPE_CHECKING:
 
 @hookimpl
 def register_backends() -> "list[Backend]":
-    """The NumPy executor."""
+    """The NumPy executor, and one for each plugin's kernels."""
+    from codesign.plugins.manager import plugins
     from codesign_numpy.executor import NumpyExecutor
 
-    return [NumpyExecutor()]
+    compiled = [
+        NumpyExecutor(name, f"as numpy, single tokens in kernels that {name} compiles", kernels=load)
+        for name, load in plugins().kernels().items()
+    ]
+    return [NumpyExecutor(), *compiled]

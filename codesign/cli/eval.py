@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from codesign.cli.options import Json, Model, Pipeline
+from codesign.cli.options import Executor, Json, Model, Pipeline
 from codesign.cli.output import Output, progress, progress_bar, write_json
 from codesign.errors import CodesignError
 
@@ -17,6 +17,7 @@ def evaluate(
         Path | None, typer.Option(help="A text file; without one, Python's help topics.", show_default=False)
     ] = None,
     max_tokens: Annotated[int, typer.Option(help="Score at most this many tokens.")] = 2048,
+    executor: Executor = None,
     json: Json = False,
 ) -> None:
     """Score a text: perplexity, and with passes the divergence from the unchanged program.
@@ -31,7 +32,12 @@ def evaluate(
     content = None if text is None else _read(text)
     with progress_bar("windows") as show:
         result = api.evaluate(
-            program, content, reference=loaded if pipeline else None, max_tokens=max_tokens, on_window=show
+            program,
+            content,
+            reference=loaded if pipeline else None,
+            max_tokens=max_tokens,
+            executor=executor,
+            on_window=show,
         )
     if json:
         write_json(result.to_dict())

@@ -23,6 +23,10 @@ Pipeline = Annotated[
 ]
 Prompt = Annotated[str | None, typer.Option(help="The text to continue.", show_default=False)]
 Tokens = Annotated[str | None, typer.Option(help="Token ids instead of a text, such as 1,2,3.", show_default=False)]
+Executor = Annotated[
+    str | None,
+    typer.Option("--executor", help="What runs it: numpy, or numba of codesign[fast].", show_default=False),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else on stdout.")]
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from codesign.cli.options import Chip, Json, Model, Pipeline, Prompt, Tokens, prompt_of
+from codesign.cli.options import Chip, Executor, Json, Model, Pipeline, Prompt, Tokens, prompt_of
 from codesign.cli.output import Output, note, progress, write_json
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ def run(
     max_tokens: Annotated[int, typer.Option(help="Generate at most this many tokens.")] = 64,
     temperature: Annotated[float, typer.Option(help="0 takes the likeliest token; above it, tokens are drawn.")] = 0.0,
     seed: Annotated[int, typer.Option(help="The seed of what is drawn.")] = 0,
+    executor: Executor = None,
     json: Json = False,
 ) -> None:
     """Generate what follows a prompt.
@@ -39,9 +40,9 @@ def run(
         target = None if chip is None else api.load_chip(chip)
         program = api.compile(api.load_model(model), target, pipeline)
     if json:
-        write_json(api.run(program, start, max_tokens=max_tokens, sampling=sampling).to_dict())
+        write_json(api.run(program, start, max_tokens=max_tokens, sampling=sampling, executor=executor).to_dict())
         return
-    result = generate(program, start, max_tokens=max_tokens, sampling=sampling, write=Output().write)
+    result = generate(program, start, max_tokens=max_tokens, sampling=sampling, executor=executor, write=Output().write)
     note(f"{len(result.tokens)} tokens in {result.seconds:.2f} s, {result.tokens_per_second:.0f} tokens/s")
 
 
@@ -52,19 +53,30 @@ def generate(
     max_tokens: int,
     sampling: "Sampling",
     write: Callable[[str], None],
+    executor: str | None = None,
 ) -> "Generation":
     """Generate tokens and write each as it comes: as text after a text, as its id after ids."""
     from codesign import api
 
     if not isinstance(prompt, str):
         result = api.run(
-            program, prompt, max_tokens=max_tokens, sampling=sampling, on_token=lambda token: write(f"{token} ")
+            program,
+            prompt,
+            max_tokens=max_tokens,
+            sampling=sampling,
+            executor=executor,
+            on_token=lambda token: write(f"{token} "),
         )
         write("\n")
         return result
     text = api.tokenizer_of(program).stream()
     result = api.run(
-        program, prompt, max_tokens=max_tokens, sampling=sampling, on_token=lambda token: write(text.push(token))
+        program,
+        prompt,
+        max_tokens=max_tokens,
+        sampling=sampling,
+        executor=executor,
+        on_token=lambda token: write(text.push(token)),
     )
     write(text.finish() + "\n")
     return result

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from codesign.errors import CodesignError
 from codesign.numerics.encoded import Encoded
-from codesign_dialects.encoding import Encoding
+from codesign_dialects.encoding import Encoding, NumberFormat
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int8]
@@ -48,10 +48,16 @@ def largest_magnitude(encoding: Encoding) -> int:
     return 1 if encoding.element.kind == "ternary" else 2 ** (encoding.element.bits - 1)
 
 
+def is_whole(element: NumberFormat) -> bool:
+    """Whether elements are whole numbers that int8 holds."""
+    whole = element.kind in ("int", "uint") and not element.fraction
+    return element.kind == "ternary" or (whole and element.bits + (element.kind == "uint") <= 8)
+
+
 def is_integer(encoding: Encoding) -> bool:
     """Whether integer products take an encoding: ternary or int2 … int8 with a scale, no offset and no zero point."""
     element = encoding.element
-    whole = element.kind == "ternary" or (element.kind == "int" and 2 <= element.bits <= 8 and not element.fraction)
+    whole = is_whole(element) and element.kind != "uint" and element.bits >= 2
     return whole and set(encoding.companions) == {"scale"}
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from codesign.plugins.backend import Backend
     from codesign.plugins.family import Family
     from codesign.plugins.frontend import Frontend
+    from codesign.plugins.kernels import Kernels
     from codesign.units import Unit
     from codesign_dialects.encoding import Encoding
 
@@ -53,6 +54,11 @@ def register_passes() -> "Mapping[str, Callable[[], type[ModulePass]]]":  # type
 @hookspec
 def register_backends() -> "Iterable[Backend]":  # type: ignore[empty-body]
     """Executors, cost models and emitters."""
+
+
+@hookspec
+def register_kernels() -> "Mapping[str, Callable[[], Kernels]]":  # type: ignore[empty-body]
+    """Compiled kernels by the name of the executor that runs programs with them, each imported on first use."""
 
 
 @hookspec

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from codesign.plugins.backend import Backend
     from codesign.plugins.family import Family
     from codesign.plugins.frontend import Frontend
+    from codesign.plugins.kernels import Kernels
     from codesign.units import Unit
     from codesign_dialects.encoding import Encoding
 
@@ -86,6 +87,10 @@ class Plugins:
     def families(self) -> "dict[str, Callable[[], Family]]":
         """Architecture families by ``model_type``."""
         return self._mapping("register_families", "family")
+
+    def kernels(self) -> "dict[str, Callable[[], Kernels]]":
+        """Compiled kernels by name."""
+        return self._mapping("register_kernels", "kernel")
 
     def backends(self) -> "dict[str, Backend]":
         """Backends by name.

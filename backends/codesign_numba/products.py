@@ -1,0 +1,154 @@
+# pyright: basic, reportCallIssue=false
+"""Products of one token with packed weights, sixteen rows side by side.
+
+A tile is sixteen rows. Its bytes are those of the first columns of all its rows, then of the next: a load brings two
+bytes of every row, each lane sums its own row, and memory is read in one stream from end to end. Two bytes are two
+codes, or four of four bits: of columns k and k + 1 in the low halves, k + 2 and k + 3 in the high ones.
+
+A code becomes float32 where it lies in those two bytes, as 2⁸, 2⁴ or 2¹² times itself; the inputs are divided by as
+much beforehand. Both are exact.
+"""
+
+import numpy as np
+from numba import njit
+
+from codesign_numba.lanes import (
+    LANES,
+    add,
+    add_whole,
+    field,
+    floats,
+    ints,
+    load,
+    load_codes,
+    multiply,
+    multiply_add,
+    prefetch,
+    rounded,
+    store,
+)
+
+AHEAD = 2304
+"""Bytes by which codes are asked for before they are needed."""
+
+STEP = 2 * LANES
+"""Bytes of a load: two of each row."""
+
+PIECE = 4096
+"""Columns whose products float32 sums exactly: each of four sums has a quarter of them, below 2⁷ · 2⁷ each."""
+
+_WHOLE = 2.0**23
+
+
+@njit(cache=True)
+def _sum_bytes(codes, at, spread, first, last, zero):
+    low, high = ints(np.int32(0xFF)), ints(np.int32(0xFF00))
+    zero_low, zero_high = floats(np.float32(_WHOLE + zero)), floats(np.float32(_WHOLE + 256 * zero))
+    a = b = c = d = floats(np.float32(0))
+    for k in range(first, last, 4):
+        prefetch(codes, at + AHEAD)
+        pair, next_pair = load_codes(codes, at), load_codes(codes, at + STEP)
+        a = multiply_add(field(pair, low, zero_low), spread[k], a)
+        b = multiply_add(field(pair, high, zero_high), spread[k + 1], b)
+        c = multiply_add(field(next_pair, low, zero_low), spread[k + 2], c)
+        d = multiply_add(field(next_pair, high, zero_high), spread[k + 3], d)
+        at += 2 * STEP
+    return a, b, c, d
+
+
+@njit(cache=True)
+def _sum_halves(codes, at, spread, first, last, zero):
+    mask_a, mask_b, mask_c, mask_d = (
+        ints(np.int32(0xF)),
+        ints(np.int32(0xF00)),
+        ints(np.int32(0xF0)),
+        ints(np.int32(0xF000)),
+    )
+    zero_a, zero_b = floats(np.float32(_WHOLE + zero)), floats(np.float32(_WHOLE + 256 * zero))
+    zero_c, zero_d = floats(np.float32(_WHOLE + 16 * zero)), floats(np.float32(_WHOLE + 4096 * zero))
+    a = b = c = d = floats(np.float32(0))
+    for k in range(first, last, 4):
+        prefetch(codes, at + AHEAD)
+        four = load_codes(codes, at)
+        a = multiply_add(field(four, mask_a, zero_a), spread[k], a)
+        b = multiply_add(field(four, mask_b, zero_b), spread[k + 1], b)
+        c = multiply_add(field(four, mask_c, zero_c), spread[k + 2], c)
+        d = multiply_add(field(four, mask_d, zero_d), spread[k + 3], d)
+        at += STEP
+    return a, b, c, d
+
+
+@njit(cache=True)
+def _spread(x, columns, bits):
+    """The inputs, each divided by what the place of its code multiplies with, and zeros up to `columns`."""
+    spread = np.zeros(columns, np.float32)
+    spread[: len(x)] = x
+    if bits == 8:
+        spread[1::2] *= np.float32(2.0**-8)
+    else:
+        spread[1::4] *= np.float32(2.0**-8)
+        spread[2::4] *= np.float32(2.0**-4)
+        spread[3::4] *= np.float32(2.0**-12)
+    return spread
+
+
+@njit(cache=True)
+def product(codes, scales, offsets, bits, zero, block, x, x_scale, exact, out):
+    """Write ``Σ over blocks of (Σ (code − zero) · x) · scale + offset · Σ x`` of each row into `out`, times `x_scale`.
+
+    `scales` and `offsets` are ``[tiles · blocks · lanes]``, the latter empty where there are none. Where `exact`, x are
+    whole numbers of at most 8 bits; a block's sum is exact, then every operation is rounded, in the order written.
+    """
+    tiles, per_column = (len(out) + LANES - 1) // LANES, LANES * bits // 8
+    blocks = len(scales) // (tiles * LANES)
+    spread = _spread(x, blocks * block, bits)
+    sums = np.zeros(blocks, np.float32)
+    if len(offsets):
+        for b in range(blocks):
+            for k in range(b * block, min((b + 1) * block, len(x))):
+                sums[b] += x[k]
+    tail = np.empty(LANES, np.float32)
+    at = 0
+    for tile in range(tiles):
+        total = floats(np.float32(0))
+        for b in range(blocks):
+            whole, part = ints(np.int32(0)), floats(np.float32(0))
+            for first in range(b * block, (b + 1) * block, PIECE):
+                last = min(first + PIECE, (b + 1) * block)
+                if bits == 8:
+                    s0, s1, s2, s3 = _sum_bytes(codes, at, spread, first, last, zero)
+                else:
+                    s0, s1, s2, s3 = _sum_halves(codes, at, spread, first, last, zero)
+                at += (last - first) * per_column
+                if exact:
+                    whole = add_whole(add_whole(add_whole(add_whole(whole, s0), s1), s2), s3)
+                else:
+                    part = add(part, add(add(s0, s1), add(s2, s3)))
+            place = (tile * blocks + b) * LANES
+            if exact:
+                part = rounded(whole)
+            part = multiply(part, load(scales, place))
+            if len(offsets):
+                part = add(part, multiply(load(offsets, place), floats(sums[b])))
+            # A first sum of −0 stays what it is.
+            total = part if b == 0 else add(total, part)
+        total = multiply(total, floats(x_scale))
+        if (tile + 1) * LANES <= len(out):
+            store(out, tile * LANES, total)
+        else:
+            store(tail, 0, total)
+            out[tile * LANES :] = tail[: len(out) - tile * LANES]
+
+
+@njit(cache=True)
+def unpack(codes, bits, zero, columns, first, out):
+    """Write the integers ``code − zero`` of rows from `first` on into `out` ``[rows, in]``; a row of a tile has
+    `columns` codes."""
+    per_row = columns * bits // 8
+    for row in range(len(out)):
+        start = (first + row) // LANES * LANES * per_row + (first + row) % LANES * 2
+        for k in range(out.shape[1]):
+            if bits == 8:
+                out[row, k] = np.int32(codes[start + k // 2 * STEP + k % 2]) - zero
+            else:
+                out[row, k] = np.int32((codes[start + k // 4 * STEP + k % 2] >> (4 * (k // 2 % 2))) & 15) - zero
