@@ -16,6 +16,7 @@ from codesign.cli.demo import demo
 from codesign.cli.emit import emit
 from codesign.cli.eval import evaluate
 from codesign.cli.failures import USAGE, fail, warn
+from codesign.cli.flexibility import flexibility
 from codesign.cli.import_ import import_model
 from codesign.cli.list import list_installed
 from codesign.cli.opt import opt
@@ -32,6 +33,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "run": run,
     "eval": evaluate,
     "cost": cost,
+    "flexibility": flexibility,
     "validate": validate,
     "emit": emit,
     "simulate": simulate,

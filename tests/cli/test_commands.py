@@ -254,3 +254,10 @@ def test_show_pass(codesign, name):
     assert shown["name"] == name and shown["description"]
     printed = codesign("show", "pass", name).out
     assert all(f"  {option}: " in printed for option in shown["options"])
+
+
+def test_flexibility(codesign):
+    found = document(codesign("flexibility", "smollm2-135m", "--chip", "edge", "-p", INT8, "--json"))
+    assert {change["change"] for change in found["changes"]} >= {"weights int4", "weights int8"}
+    shown = codesign("flexibility", "smollm2-135m", "--chip", "edge", "-p", INT8)
+    assert shown.code == 0 and "a key for every head, 9 KV heads" in shown.out
