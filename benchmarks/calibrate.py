@@ -45,28 +45,32 @@ STAGES = {
         "Llama-3.1-8B on one wafer, 1,837 tokens a second for one user (Artificial Analysis, 2024-09)",
     ),
 }
-SHARED = ("prefill_softmax", "decode_narrow_block")
+SHARED = ("prefill_softmax", "decode_narrow_block", "decode_narrow_launch")
 """Taken from the family before: the rows of the A100, of one head size and one cache format, cannot tell them."""
 
 GROUPS: Mapping[str, Mapping[str, float]] = {
     "product": {
-        "launch": 4e-6, "narrow_launch": 8e-6, "narrow_rate": 0.9, "fill": 60.0, "tile_loss": 20.0,
+        "launch": 4e-6, "narrow_launch": 1e-5, "vector_launch": 2e-6, "widen_launch": 6.86e-6, "narrow_rate": 0.9,
+        "wide_rate": 0.9, "fill": 100.0, "split_fill": 500.0, "narrow_split_fill": 6000.0, "tile_operand": 20.0,
+        "least_tile": 2000.0, "narrow_least_tile": 5000.0,
         "memory_efficiency": 0.8,
     },
     "decode": {
-        "decode_launch": 8e-6, "decode_split": 5e-6, "decode_block": 1.5e-6, "decode_shared_block": 5e-6,
-        "decode_narrow_block": 1e-6, "decode_compute_efficiency": 0.05, "decode_memory_efficiency": 0.8,
+        "decode_launch": 8e-6, "decode_narrow_launch": 6e-6, "decode_split": 5e-6, "decode_block": 1.5e-6,
+        "decode_shared_block": 5e-6, "decode_narrow_block": 1e-6, "decode_compute_efficiency": 0.05,
+        "decode_vector": 1.1, "decode_memory_efficiency": 0.8, "decode_cache_efficiency": 0.3,
     },
     "prefill": {
-        "prefill_launch": 8e-6, "prefill_floor": 300.0, "prefill_softmax": 6.0, "prefill_compute_efficiency": 0.5,
-        "prefill_memory_efficiency": 0.4,
+        "prefill_launch": 8e-6, "prefill_floor": 50000.0, "prefill_softmax": 6.0, "prefill_compute_efficiency": 0.5,
+        "prefill_memory_efficiency": 0.5, "prefill_serial_share": 0.9,
     },
     "all_reduce": {
         "collective_launch": 3e-6, "collective_step": 1e-6, "scatter_launch": 2e-5, "link_efficiency": 0.6,
         "direct_efficiency": 0.6,
     },
 }  # fmt: skip
-"""By kind of operator the coefficients that it decides, with where the search starts."""
+"""By kind of operator the coefficients that it decides, with where the search starts. No row of the H100 widens its
+weights: its `widen_launch` stays at the start, which is what the A100's rows decide."""
 
 
 def predicted(design: Design, rows: list[Measured], values: Mapping[str, float]) -> np.ndarray:
@@ -159,7 +163,7 @@ def fit_kind(
         return np.log(predicted(design, rows, values | dict(zip(start, x, strict=True)))) - measured
 
     # No unit does better than its peak.
-    limit = np.array([1.0 if name.endswith(("efficiency", "rate")) else np.inf for name in start])
+    limit = np.array([1.0 if name.endswith(("efficiency", "rate", "share")) else np.inf for name in start])
     found = fitted(residual, np.array(list(start.values())), limit)
     return {name: float(f"{value:.4g}") for name, value in zip(start, found, strict=True)}
 

@@ -212,8 +212,38 @@ def test_a_partial_wave_costs_a_whole_one() -> None:
     seconds = run(product(256, 5 * 128, 512, "bfloat16", integer=False), machine).compute[0]
     assert seconds >= 256 * 5 * 128 * 512 / (4 * 256 * 1e9)
     assert seconds == pytest.approx(256 * 5 * 128 * 512 / (4 * 256 * 1e9))  # small tiles fill the cores evenly
-    lossy = run(product(256, 5 * 128, 512, "bfloat16", integer=False), machine, tile_loss=1e3)
+    lossy = run(product(256, 5 * 128, 512, "bfloat16", integer=False), machine, tile_operand=1e4)
     assert lossy.compute[0] > 2 * seconds
+
+
+def test_a_step_of_a_tile_waits_for_its_operands() -> None:
+    # One row of 256 columns: every tile is far smaller than the wait, so that each of the elements takes as long as it.
+    machine, item = ideal_gpu(), product(1, 256, 4096, "bfloat16", integer=False)
+    assert run(item, machine, least_tile=1e6, split_fill=1e9).compute[0] == pytest.approx(
+        4096 * 1e6 / (256 * 1e9), rel=1e-3
+    )
+
+
+def test_the_last_block_of_a_prompt_keeps_other_cores_waiting() -> None:
+    # One head of 64 queries is one block: three of four cores have nothing to do.
+    machine = ideal_gpu()
+    one = run(replace(attention(64, 0, batch=1, heads=1, kv_heads=1), cache=plain("bfloat16")), machine)
+    assert one.compute[0] == pytest.approx(one.macs[0] / (256 * 1e9))
+    many = run(replace(attention(64, 0, batch=4096, heads=1, kv_heads=1), cache=plain("bfloat16")), machine)
+    assert many.compute[0] == pytest.approx(many.macs[0] / (4 * 256 * 1e9), rel=2e-3)
+
+
+def test_heads_of_their_own_decode_on_vector_units() -> None:
+    machine = ideal_gpu()
+
+    def seconds(heads: int, **values: float) -> float:
+        item = replace(attention(1, 63, batch=8, heads=heads, kv_heads=8), cache=plain("bfloat16"))
+        return run(item, machine, **values).compute[0]
+
+    assert seconds(32, decode_vector=2.0) == seconds(32)
+    own = replace(attention(1, 63, batch=8, heads=8, kv_heads=8), cache=plain("bfloat16"))
+    macs = run(own, machine).macs[0]
+    assert seconds(8, decode_vector=2.0) - seconds(8) == pytest.approx(2 * macs / (4 * 32 * 1e9))
 
 
 @given(compute=st.floats(0, 1e3), memory=st.floats(0, 1e3))
@@ -297,10 +327,11 @@ def test_several_chips_need_a_link(chips: dict[str, Chip]) -> None:
 
 def test_a_calibration_names_only_what_its_law_has(chips: dict[str, Chip]) -> None:
     calibration = (
-        'chip.calibration @own {law = "tiled_dispatch", values = {tile_lost = 1.0}, fitted_on = "x", residual = 0.1}'
+        'chip.calibration @own {law = "tiled_dispatch", values = {tile_operands = 1.0}, fitted_on = "x", '
+        "residual = 0.1}"
     )
     text = str(chips["h100"]).rstrip().removesuffix("}") + calibration + "}"
-    with pytest.raises(CostError, match=r"has no coefficient 'tile_lost'\. Did you mean tile_loss"):
+    with pytest.raises(CostError, match=r"has no coefficient 'tile_operands'\. Did you mean tile_operand"):
         law_of(Machine(parse_chip(text).design)).values(Machine(parse_chip(text).design))
 
 

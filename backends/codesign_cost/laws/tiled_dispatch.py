@@ -36,12 +36,24 @@ _STAGED_TILE = 128  # edge of the tile whose operands pass through SRAM, for ene
 
 
 def tiled_seconds(
-    rows: Array, columns: Array, reduction: Array, machine: Machine, rate: Array, values: Values
+    rows: Array,
+    columns: Array,
+    reduction: Array,
+    machine: Machine,
+    rate: Array,
+    values: Values,
+    least: Array,
+    split_fill: Array,
 ) -> Array:
-    """Compute time of products whose peak is `rate` multiply-accumulates a second on the whole chip."""
+    """Compute time of products whose peak is `rate` multiply-accumulates a second on the whole chip, whose steps wait
+    as long as `least` products take, and whose splits cost `split_fill` elements of the reduction each.
+
+    A step of a tile multiplies, moves its operands and waits for them, all three mostly at once.
+    """
     tiles = np.ceil(rows / _TILE_ROWS) * np.ceil(columns / _TILE_COLUMNS) * _SPLITS
-    losses = 1 + values["tile_loss"] * (1 / _TILE_ROWS + 1 / _TILE_COLUMNS)
-    macs = _TILE_ROWS * _TILE_COLUMNS * (reduction / _SPLITS + values["fill"]) * losses
+    operands = values["tile_operand"] * (_TILE_ROWS + _TILE_COLUMNS)
+    step = np.sqrt((_TILE_ROWS * _TILE_COLUMNS) ** 2 + operands**2 + least**2)
+    macs = step * (reduction / _SPLITS + values["fill"] + split_fill * (_SPLITS > 1))
     if np.ndim(machine.cores):
         tiles, macs = _undominated(tiles, macs + np.zeros_like(tiles))
     waves = np.ceil(tiles / machine.cores)
@@ -79,17 +91,26 @@ def _product(table: Products, machine: Machine, values: Values) -> Usage:
     moved = table.weight_bytes / machine.tensor + table.rows * (reduction * input_bytes + columns * width)
     macs = table.rows * columns * reduction
     # Formats of few bits draw more power than the chip sustains at its full clock.
-    sustained = np.where(element_bytes <= 1, values["narrow_rate"], 1)
-    rate = machine.rates(formats) * sustained
-    compute = tiled_seconds(table.rows, columns, reduction, machine, rate, values)
+    rate = machine.rates(formats) * np.where(element_bytes <= 1, values["narrow_rate"], values["wide_rate"])
     bandwidth = machine.memory_bandwidth * values["memory_efficiency"]
-    # Products that read one input are launched as one: queries, keys and values; gate and up. Weights of few bits cost
-    # more to start: activations are rounded to them, or they are widened.
+    # Weights of few bits cost more to start: activations are rounded to them, or they are widened.
     narrow = stacked([float(encoding.element.bits <= 8) for encoding in table.weights])
-    rounded = narrow * (1 - encoded) * (element_bytes <= 1) * table.rows * reduction * (width + element_bytes)
-    latency = (values["launch"] + narrow * values["narrow_launch"] + rounded / bandwidth) * table.opens
-    latency = latency + np.zeros_like(compute)
+    widens = narrow * (element_bytes > 1)
+    rounds = narrow * (1 - encoded) * (element_bytes <= 1)
+    least = np.where(narrow > 0, values["narrow_least_tile"] / element_bytes, values["least_tile"])
+    split_fill = np.where(narrow > 0, values["narrow_split_fill"], values["split_fill"])
+    compute = tiled_seconds(table.rows, columns, reduction, machine, rate, values, least, split_fill)
     memory = moved / bandwidth
+    rounding = rounds * table.rows * reduction * (width + element_bytes) / bandwidth
+    started = np.where(widens > 0, values["widen_launch"], narrow * values["narrow_launch"])
+    seconds = started + joined(compute, memory)
+    # Or vector units multiply: slower, but sooner begun.
+    vector = macs / machine.vector_operations_per_second
+    sooner = values["vector_launch"] + joined(vector, memory)
+    quick = (narrow > 0) & (widens == 0) & (sooner < seconds)
+    started, compute = np.where(quick, values["vector_launch"], started), np.where(quick, vector, compute)
+    # Products that read one input are launched as one: queries, keys and values; gate and up.
+    latency = (values["launch"] + started + rounding) * table.opens + np.zeros_like(compute)
     return Usage(
         seconds=latency + joined(compute, memory),
         compute=compute,
@@ -119,13 +140,22 @@ def _attention(table: Attentions, machine: Machine, values: Values) -> Usage:
     blocks = table.batch * np.where(shares, kv_heads, heads)
     shared_block = np.where(narrow > 0, values["decode_narrow_block"], values["decode_shared_block"])
     decode_block = np.where(shares, shared_block, values["decode_block"])
-    decode_compute = blocks * decode_block / machine.cores + macs / (rate * values["decode_compute_efficiency"])
-    reread = streamed * np.where(shares, 1, group) / machine.cache_bandwidth
-    decode_memory = streamed / (machine.memory_bandwidth * values["decode_memory_efficiency"]) + reread
+    # Heads that share keys fill the rows of a matrix unit; a head of its own is a vector, and works on vector units.
+    multiplied = macs / (rate * np.where(shares, values["decode_compute_efficiency"], 1))
+    vector = np.where(shares, 0, values["decode_vector"] * macs / machine.vector_operations_per_second)
+    decode_compute = blocks * decode_block / machine.cores + multiplied + vector
+    reread = streamed * np.where(shares, 0, group - 1)
+    decode_memory = streamed / (machine.memory_bandwidth * values["decode_memory_efficiency"])
+    decode_memory = decode_memory + reread / (machine.cache_bandwidth * values["decode_cache_efficiency"])
     split = values["decode_split"] * table.context / (table.context + SPLIT_CONTEXT)
+    decode_launch = np.where(shares & (narrow > 0), values["decode_narrow_launch"], values["decode_launch"])
 
     padded = np.ceil(table.tokens / QUERY_BLOCK) * QUERY_BLOCK
-    prefill_work = macs * padded / table.tokens + values["prefill_floor"] * table.batch * heads * table.size * padded
+    prefill_work = macs * padded / table.tokens + values["prefill_floor"] * table.batch * heads * padded
+    # The last block of a prompt sees all its keys: a core that begins it last keeps the others waiting. No schedule
+    # that keeps cores busy is worse (Graham, "Bounds on Multiprocessing Timing Anomalies", SIAM J. Appl. Math., 1969).
+    longest = np.minimum(2 * QUERY_BLOCK * table.context * table.size, prefill_work)
+    prefill_work = prefill_work + longest * (machine.cores - 1)
     softmax = table.batch * heads * table.pairs * values["prefill_softmax"] / machine.vector_operations_per_second
     prefill_compute = prefill_work / (rate * values["prefill_compute_efficiency"]) + softmax
     prefill_memory = passed / (machine.memory_bandwidth * values["prefill_memory_efficiency"])
@@ -133,7 +163,9 @@ def _attention(table: Attentions, machine: Machine, values: Values) -> Usage:
     compute = np.where(decodes, decode_compute, prefill_compute)
     memory = np.where(decodes, decode_memory, prefill_memory)
     moved = streamed + passed
-    latency = np.where(decodes, values["decode_launch"] + split, values["prefill_launch"]) + np.zeros_like(compute)
+    # Blocks of a prompt are read, then worked on.
+    serial = values["prefill_serial_share"] * np.minimum(prefill_compute, prefill_memory)
+    latency = np.where(decodes, decode_launch + split, values["prefill_launch"] + serial)
     return Usage(
         seconds=latency + joined(compute, memory),
         compute=compute,
@@ -182,22 +214,37 @@ TILED_DISPATCH = Law(
     collective=_collective,
     coefficients={
         "launch": Coefficient(0, "seconds a kernel costs before it works"),
-        "narrow_launch": Coefficient(0, "seconds more that a product costs whose weights are stored in 8 bits or less"),
+        "narrow_launch": Coefficient(
+            0, "seconds more that a product costs whose operands are rounded to 8 bits or less"
+        ),
+        "vector_launch": Coefficient(0, "the same where vector units multiply instead"),
+        "widen_launch": Coefficient(0, "seconds more that a product costs whose weights are widened to its inputs"),
         "narrow_rate": Coefficient(1, "share of the stated rate that formats of 8 bits or less sustain"),
+        "wide_rate": Coefficient(1, "the same of wider formats"),
         "fill": Coefficient(0, "elements of the reduction lost filling each tile's pipeline"),
-        "tile_loss": Coefficient(0, "a tile of r rows and c columns runs at 1 / (1 + tile_loss · (1/r + 1/c)) of peak"),
+        "split_fill": Coefficient(0, "elements more where the reduction is split, whose parts have to meet"),
+        "narrow_split_fill": Coefficient(0, "the same where the weights are stored in 8 bits or less"),
+        "tile_operand": Coefficient(0, "products that take as long as moving one operand of a tile's row or column"),
+        "least_tile": Coefficient(0, "products that take as long as a step of a tile waits for its operands"),
+        "narrow_least_tile": Coefficient(0, "the same in 8 bits where the weights are stored in 8 bits or less"),
         "memory_efficiency": Coefficient(1, "share of the memory's peak bandwidth that kernels reach"),
         "decode_launch": Coefficient(0, "seconds a decode attention costs before it works"),
+        "decode_narrow_launch": Coefficient(0, "the same where query heads share a cache in 8 bits or less"),
         "decode_split": Coefficient(0, "seconds until the parts of a long context have met"),
         "decode_block": Coefficient(0, "seconds a core takes to start a head of a sequence"),
         "decode_shared_block": Coefficient(0, "the same for a KV head that several query heads share"),
         "decode_narrow_block": Coefficient(0, "the same where the cache is stored in 8 bits or less"),
-        "decode_compute_efficiency": Coefficient(1, "share of peak products that decode attention reaches"),
+        "decode_compute_efficiency": Coefficient(1, "share of peak products that heads which share keys reach"),
+        "decode_vector": Coefficient(0, "operations of the vector units for each product of a head of its own"),
+        "decode_cache_efficiency": Coefficient(1, "share of the cache's peak bandwidth at which heads read keys again"),
         "decode_memory_efficiency": Coefficient(1, "share of peak bandwidth that decode attention reaches"),
         "prefill_launch": Coefficient(0, "seconds a prefill attention costs before it works"),
-        "prefill_floor": Coefficient(0, "multiply-accumulates for each element of a query besides those with keys"),
+        "prefill_floor": Coefficient(0, "multiply-accumulates for each query of a head besides those with keys"),
         "prefill_softmax": Coefficient(0, "operations of the vector units for each pair of query and key"),
         "prefill_compute_efficiency": Coefficient(1, "share of peak products that prefill attention reaches"),
+        "prefill_serial_share": Coefficient(
+            0, "share of reading that does not overlap with prefill attention's products"
+        ),
         "prefill_memory_efficiency": Coefficient(1, "share of peak bandwidth that prefill attention reaches"),
         **NETWORK,
     },

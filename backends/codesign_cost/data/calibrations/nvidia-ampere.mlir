@@ -2,24 +2,35 @@
 chip.calibration @kernels {
   law = "tiled_dispatch",
   values = {
-    launch = 3.93e-06,
-    narrow_launch = 8.169e-06,
-    narrow_rate = 0.9303,
-    fill = 102.2,
-    tile_loss = 19.22,
-    memory_efficiency = 0.7655,
-    decode_launch = 1.073e-05,
-    decode_split = 7.44e-06,
-    decode_block = 1.903e-06,
-    decode_shared_block = 6.11e-06,
-    decode_narrow_block = 8.172e-07,
-    decode_compute_efficiency = 0.1322,
-    decode_memory_efficiency = 1.0,
-    prefill_launch = 1.311e-05,
-    prefill_floor = 398.7,
-    prefill_softmax = 11.45,
-    prefill_compute_efficiency = 0.632,
-    prefill_memory_efficiency = 0.2573,
+    launch = 3.352e-06,
+    narrow_launch = 7.155e-06,
+    vector_launch = 6.748e-06,
+    widen_launch = 6.843e-06,
+    narrow_rate = 0.8468,
+    wide_rate = 0.9044,
+    fill = 149.7,
+    split_fill = 559.0,
+    narrow_split_fill = 31820.0,
+    tile_operand = 19.89,
+    least_tile = 2820.0,
+    narrow_least_tile = 4482.0,
+    memory_efficiency = 0.79,
+    decode_launch = 1.071e-05,
+    decode_narrow_launch = 5.861e-06,
+    decode_split = 7.733e-06,
+    decode_block = 1.733e-06,
+    decode_shared_block = 6.117e-06,
+    decode_narrow_block = 1.051e-06,
+    decode_compute_efficiency = 0.1409,
+    decode_vector = 2.333,
+    decode_cache_efficiency = 0.5273,
+    decode_memory_efficiency = 0.8437,
+    prefill_launch = 1.245e-05,
+    prefill_floor = 33580.0,
+    prefill_softmax = 8.307,
+    prefill_compute_efficiency = 0.651,
+    prefill_serial_share = 1.0,
+    prefill_memory_efficiency = 0.5328,
     collective_launch = 3.266e-06,
     collective_step = 1.276e-06,
     scatter_launch = 3.958e-05,
@@ -27,13 +38,13 @@ chip.calibration @kernels {
     direct_efficiency = 0.493
   },
   fitted_on = "TensorRT-LLM 1.0 operators on A100 SXM (AIConfigurator, Apache-2.0): 797 of product, 384 of decode, 417 of prefill, 50 of all_reduce",
-  residual = 0.125
+  residual = 0.089
 }
 chip.calibration @power {
   law = "energy",
   values = {
-    switching = 4.77
+    switching = 4.64
   },
   fitted_on = "Llama-3.1-8B in bfloat16 on one H100 SXM under vLLM 0.11, 8 to 691 requests at once (ML.ENERGY, 2025-12)",
-  residual = 0.053
+  residual = 0.060
 }
