@@ -59,7 +59,11 @@ class Product:
 
 @dataclass(frozen=True)
 class Attention:
-    """Attention of one layer: `pairs` query-key pairs for each head of each sequence, `context` keys read."""
+    """Attention of one layer: `pairs` query-key pairs for each head of each sequence, `context` keys read.
+
+    A key has `size` features, a value `value_size`. Of each token a KV head stores `copies` rows of `size`: key and
+    value, or one where the value is a part of the key.
+    """
 
     name: str
     repeat: Array
@@ -71,6 +75,8 @@ class Attention:
     context: Array
     pairs: Array
     cache: Encoding
+    value_size: int
+    copies: int
 
 
 @dataclass(frozen=True)
@@ -157,6 +163,8 @@ class Attentions:
     context: Array
     pairs: Array
     token_bytes: Array
+    value_size: Array
+    copies: Array
     caches: tuple[Encoding, ...]
 
     @classmethod
@@ -172,14 +180,18 @@ class Attentions:
             tokens=_points([item.tokens for item in items]),
             context=_points([item.context for item in items]),
             pairs=_points([item.pairs for item in items]),
-            token_bytes=_column([2 * float(item.cache.bits((item.kv_heads, item.size))) / 8 for item in items]),
+            token_bytes=_column(
+                [item.copies * float(item.cache.bits((item.kv_heads, item.size))) / 8 for item in items]
+            ),
+            value_size=_column([item.value_size for item in items]),
+            copies=_column([item.copies for item in items]),
             caches=tuple(item.cache for item in items),
         )
 
     @property
     def macs(self) -> Array:
         """Multiply-accumulates of one run of each: scores and weighted values."""
-        return 2 * self.batch * self.heads * self.size * self.pairs
+        return self.batch * self.heads * (self.size + self.value_size) * self.pairs
 
     @property
     def kv_bytes(self) -> Array:

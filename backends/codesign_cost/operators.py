@@ -43,7 +43,18 @@ class Measured:
         pairs = tokens * past + tokens * (tokens + 1) / 2
         cache = plain(self.format.partition(":")[2])
         return Attention(
-            self.kind, _ONE, self.batch, heads, kv_heads, size, tokens * _ONE, context * _ONE, pairs * _ONE, cache
+            name=self.kind,
+            repeat=_ONE,
+            batch=self.batch,
+            heads=heads,
+            kv_heads=kv_heads,
+            size=size,
+            tokens=tokens * _ONE,
+            context=context * _ONE,
+            pairs=pairs * _ONE,
+            cache=cache,
+            value_size=size,
+            copies=2,
         )
 
     def _product(self) -> Product:

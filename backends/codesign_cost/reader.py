@@ -180,6 +180,30 @@ class _Reader:
             self._note_collective(result, "all_reduce")
         elif last:
             self._note_collective(result, "all_gather")  # whoever picks the next token needs all logits
+        elif _is_latent(result):
+            self._note_collective(result, "all_gather")
+            self.tensors[result] = _Tensor(input.tokens)
+
+    def read_head_linear(self, op: Operation) -> None:
+        """The products of all heads as one: as many products and weights, each chip with its heads."""
+        assert isinstance(op, transformer.HeadLinearOp)
+        input, heads = self._tensor(op.input), op.heads.value.data
+        columns, reduction = features(op.result), features(op.input) // heads
+        self.items.append(
+            Product(
+                name=_parameter(op.weight),
+                repeat=self.repeat * self.iterations,
+                rows=self.batch * input.tokens,
+                columns=columns,
+                reduction=reduction,
+                weight=encoding_of(op.weight.type),
+                input=encoding_of(op.input.type),
+                integer=False,
+                split="columns",
+                opens=True,
+            )
+        )
+        self.tensors[op.result] = input
 
     def read_moe(self, op: Operation) -> None:
         """Each chosen expert is a feed-forward of its own, over its share of the tokens."""
@@ -217,7 +241,7 @@ class _Reader:
         assert isinstance(op, transformer.AppendKVOp)
         cache = cache_of(op.cache)
         tokens = self._tensor(op.keys).tokens
-        per_token = 2 * cache.encoding.data.bits((self.batch, cache.heads.data, cache.size.data)) / 8
+        per_token = cache.copies * cache.encoding.data.bits((self.batch, cache.heads.data, cache.size.data)) / 8
         self._note_elementwise("append_kv", op.keys, memory_bytes=per_token * tokens)
 
     def read_attention(self, op: Operation) -> None:
@@ -260,6 +284,8 @@ class _Reader:
                 context=context,
                 pairs=pairs,
                 cache=cache.encoding.data,
+                value_size=cache.values.data,
+                copies=cache.copies,
             )
         )
         if op.softcap is not None:
@@ -332,6 +358,8 @@ _READERS: dict[type[Operation], Callable[[_Reader, Operation], None]] = {
     transformer.EmbeddingOp: _Reader.read_embedding,
     transformer.PositionEmbeddingOp: _Reader.read_embedding,
     transformer.LinearOp: _Reader.read_linear,
+    transformer.HeadLinearOp: _Reader.read_head_linear,
+    transformer.JoinHeadsOp: _Reader.read_elementwise,
     transformer.MoEOp: _Reader.read_moe,
     transformer.AppendKVOp: _Reader.read_append,
     transformer.AttentionOp: _Reader.read_attention,
@@ -352,6 +380,21 @@ _READERS: dict[type[Operation], Callable[[_Reader, Operation], None]] = {
     transformer.SplitOp: _Reader.read_split,
     transformer.LastTokensOp: _Reader.read_last_tokens,
 }
+
+
+def _is_latent(value: SSAValue) -> bool:
+    """Whether all heads need the whole of a product's result: another product reads it behind a norm, or a latent KV
+    cache keeps it."""
+    for use in value.uses:
+        user = use.operation
+        if isinstance(user, transformer.AppendKVOp) and cache_of(user.cache).latent:
+            return True
+        if isinstance(user, transformer.RotaryOp | transformer.RMSNormOp) and (
+            any(isinstance(after.operation, transformer.LinearOp) for after in user.results[0].uses)
+            or _is_latent(user.results[0])
+        ):
+            return True
+    return False
 
 
 def _parameter(weight: SSAValue) -> str:

@@ -61,7 +61,8 @@ def _hide_past(scores: Floats, first_query: int, first_key: int, window: int) ->
 def attend(
     queries: Floats, cache: KVCache, layer: int, past: NDArray[np.int64], scale: np.float32, out: Floats
 ) -> None:
-    """Write ``softmax(scale · q · kᵀ) · v`` into `out`; queries and `out` are ``[batch, tokens, heads, size]``."""
+    """Write ``softmax(scale · q · kᵀ) · v`` into `out`; queries are ``[batch, tokens, heads, size]``,
+    `out` has the size of the values."""
     tokens = queries.shape[1]
     for sequence, start in enumerate(past.tolist()):
         keys, values = cache.keys[layer, sequence], cache.values[layer, sequence]
@@ -72,8 +73,8 @@ def attend(
 
 
 def attend_one(queries: Floats, keys: Floats, values: Floats, seen: int, scale: np.float32, out: Floats) -> None:
-    """One token's queries ``[KV heads, heads each, size]`` over the first `seen` of keys and values ``[KV heads,
-    context, size]``."""
+    """One token's queries ``[KV heads, heads each, size]`` over the first `seen` of keys ``[KV heads, context, size]``
+    and values."""
     scores = np.matmul(queries * scale, keys[:, :seen].transpose(0, 2, 1))
     np.subtract(scores, np.maximum.reduce(scores, axis=-1, keepdims=True), out=scores)
     np.exp(scores, out=scores)
@@ -83,14 +84,14 @@ def attend_one(queries: Floats, keys: Floats, values: Floats, seen: int, scale: 
 
 
 def _attend_many(queries: Floats, keys: Floats, values: Floats, scale: np.float32, out: Floats) -> None:
-    """Queries ``[tokens, heads, size]``, the last tokens of the keys and values ``[KV heads, seen, size]``.
+    """Queries ``[tokens, heads, size]``, the last tokens of the keys ``[KV heads, seen, size]`` and values.
 
     All that depends on queries is ``[KV heads, …, heads of one KV head · tokens]``: one product serves the heads that
     share keys, and NumPy reduces over the middle axis many queries at a time, over the last one row by row.
     """
     tokens, heads, size = queries.shape
     kv_heads, seen = keys.shape[:2]
-    split, order = (tokens, kv_heads, heads // kv_heads, size), (1, 3, 2, 0)
+    split, order = (tokens, kv_heads, heads // kv_heads, -1), (1, 3, 2, 0)
     scaled = np.multiply(queries.reshape(split).transpose(order), scale, order="C")
     scores = np.matmul(keys, scaled.reshape(kv_heads, size, -1))
     latest = scores.reshape(kv_heads, seen, -1, tokens)[:, seen - tokens :]
@@ -100,7 +101,7 @@ def _attend_many(queries: Floats, keys: Floats, values: Floats, scale: np.float3
     total = np.add.reduce(scores, axis=1, keepdims=True)
     result = np.matmul(values.transpose(0, 2, 1), scores)
     np.divide(
-        result.reshape(kv_heads, size, -1, tokens),
+        result.reshape(kv_heads, values.shape[-1], -1, tokens),
         total.reshape(kv_heads, 1, -1, tokens),
         out=out.reshape(split).transpose(order),
     )
@@ -130,7 +131,7 @@ def attend_variant(
         count = block.stop - first
         maximum = np.full((batch, count, heads), -np.inf if sinks is None else sinks, np.float32)
         denominator = np.full((batch, count, heads), sinks is not None, np.float32)
-        accumulator = np.zeros((batch, count, *queries.shape[2:]), np.float32)
+        accumulator = np.zeros((batch, count, heads, cache.values.shape[-1]), np.float32)
         start = 0 if scoring.window is None else max(int(past.min()) + first + 1 - scoring.window, 0)
         keys = range(start, int(past.max()) + block.stop)
         running = (maximum, denominator, accumulator)
@@ -149,7 +150,7 @@ def attend_block(
 ) -> None:
     """Fold the cache's positions `keys` into the running maximum, denominator ``[batch, tokens, heads]`` and
     accumulator, in place."""
-    tokens, heads, size = queries.shape[1:]
+    tokens, heads = queries.shape[1:3]
     kv_heads = cache.keys.shape[2]
     for sequence, start in enumerate(past.tolist()):
         maximum, denominator, accumulator = (state[sequence] for state in running)
@@ -177,5 +178,5 @@ def attend_block(
             scores.reshape(kv_heads, -1, stop - keys.start), cache.values[layer, sequence, :, keys.start : stop]
         )
         accumulator *= shrink.T[..., None]
-        accumulator += weighted.reshape(heads, tokens, size).transpose(1, 0, 2)
+        accumulator += weighted.reshape(heads, tokens, -1).transpose(1, 0, 2)
         maximum[...] = new_maximum.T

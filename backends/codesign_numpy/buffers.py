@@ -12,7 +12,8 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class KVCache:
-    """Keys and values of all layers, ``[layers, batch, KV heads, context, size]`` each."""
+    """Keys and values of all layers, ``[layers, batch, KV heads, context, size]`` each; in a latent cache the values
+    are a view of the keys' first features."""
 
     keys: Floats
     values: Floats
@@ -21,7 +22,8 @@ class KVCache:
     def empty(cls, type: KVCacheType, batch: int, context: int) -> "KVCache":
         """A cache of zeros: memory is taken when a position is first written."""
         shape = (type.layers.data, batch, type.heads.data, context, type.size.data)
-        return cls(np.zeros(shape, np.float32), np.zeros(shape, np.float32))
+        keys = np.zeros(shape, np.float32)
+        return cls(keys, keys[..., : type.values.data] if type.latent else np.zeros(shape, np.float32))
 
     @property
     def context(self) -> int:

@@ -36,14 +36,14 @@ def _held_as(encoding: Encoding) -> Callable[[Floats], Floats]:
 def lower_append_kv(op: AppendKVOp, plan: Plan) -> None:
     """Keys and values of this step into the cache, as it stores them."""
     cache, layer = plan.value(op.cache, KVCache), plan.value(op.layer, int)
-    kv_heads, size = cache.keys.shape[2], cache.keys.shape[4]
-    split = (plan.batch, plan.tokens, kv_heads, size)
+    split = (plan.batch, plan.tokens, cache.keys.shape[2], -1)
     keys, values = (plan.array(value).reshape(split).transpose(0, 2, 1, 3) for value in (op.keys, op.values))
     cached_keys, cached_values = cache.keys[layer], cache.values[layer]
     past, tokens = plan.inputs.past, plan.tokens
     plan.values[op.result] = cache
-    held = _held_as(cache_of(op.cache).encoding.data)
-    if plan.batch == plan.tokens == 1:
+    type = cache_of(op.cache)
+    held = _held_as(type.encoding.data)
+    if plan.batch == plan.tokens == 1 and not type.latent:
         key, value, own_keys, own_values = keys[0, :, 0], values[0, :, 0], cached_keys[0], cached_values[0]
 
         def call_on_one() -> None:
@@ -53,18 +53,23 @@ def lower_append_kv(op: AppendKVOp, plan: Plan) -> None:
         plan.calls.append(call_on_one)
         return
 
+    def call_latent() -> None:
+        whole = held(np.concatenate((values, keys), axis=-1))
+        for sequence, start in enumerate(past.tolist()):
+            cached_keys[sequence, :, start : start + tokens] = whole[sequence]
+
     def call() -> None:
         for sequence, start in enumerate(past.tolist()):
             cached_keys[sequence, :, start : start + tokens] = held(keys[sequence])
             cached_values[sequence, :, start : start + tokens] = held(values[sequence])
 
-    plan.calls.append(call)
+    plan.calls.append(call_latent if type.latent else call)
 
 
 def lower_attention(op: AttentionOp, plan: Plan) -> None:
     """Attention over all that the cache holds."""
     cache, layer, past = plan.value(op.cache, KVCache), plan.value(op.layer, int), plan.inputs.past
-    split = (plan.batch, plan.tokens, op.heads.value.data, cache.keys.shape[4])
+    split = (plan.batch, plan.tokens, op.heads.value.data, -1)
     queries, out = plan.array(op.queries).reshape(split), plan.buffer(op.result).reshape(split)
     scale = np.float32(op.scale.value.data)
     if op.window is not None or op.softcap is not None or op.sinks is not None:
@@ -74,11 +79,13 @@ def lower_attention(op: AttentionOp, plan: Plan) -> None:
         return
     if plan.batch == plan.tokens == 1:
         # Most steps of a generation; what does not change from step to step is taken apart here.
-        kv_heads, size = cache.keys.shape[2], cache.keys.shape[4]
-        one, result = (array.reshape(kv_heads, -1, size) for array in (queries, out))
+        kv_heads = cache.keys.shape[2]
+        one, result = (array.reshape(kv_heads, -1, array.shape[-1]) for array in (queries, out))
         keys, values = cache.keys[layer, 0], cache.values[layer, 0]
 
-        kernel = attend_one if plan.compiled is None else plan.compiled.attend
+        # The compiled kernel reads keys and values of one size, side by side.
+        compiled = None if cache_of(op.cache).latent else plan.compiled
+        kernel = attend_one if compiled is None else compiled.attend
 
         def call() -> None:
             kernel(one, keys, values, past.item() + 1, scale, result)
@@ -116,7 +123,7 @@ def lower_attention_begin(op: AttentionBeginOp, plan: Plan) -> None:
 def lower_attention_block(op: AttentionBlockOp, plan: Plan) -> None:
     """One block of keys more."""
     cache, layer, past = plan.value(op.cache, KVCache), plan.value(op.layer, int), plan.inputs.past
-    split = (plan.batch, plan.tokens, op.heads.value.data, cache.keys.shape[4])
+    split = (plan.batch, plan.tokens, op.heads.value.data, -1)
     queries, scoring, keys = plan.array(op.queries).reshape(split), Scoring.of(op), op.keys.value.data
     index = plan.array(op.block)
     old = [plan.array(value) for value in (op.maximum, op.denominator, op.accumulator)]

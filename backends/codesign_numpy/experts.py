@@ -20,10 +20,10 @@ def _best(values: Floats, count: int) -> NDArray[np.int64]:
     return np.argsort(-values, axis=-1, kind="stable")[..., :count]
 
 
-def _within_groups(choice: Floats, groups: int, top: int) -> Floats:
-    """`choice` with -∞ for the experts of all but the `top` groups whose two best experts sum highest."""
+def _within_groups(choice: Floats, groups: int, top: int, best: int) -> Floats:
+    """`choice` with -∞ for the experts of all but the `top` groups whose `best` best experts sum highest."""
     grouped = choice.reshape(*choice.shape[:-1], groups, -1)
-    strength = np.add.reduce(np.sort(grouped, axis=-1)[..., -2:], axis=-1)
+    strength = np.add.reduce(np.sort(grouped, axis=-1)[..., -best:], axis=-1)
     kept = np.zeros(strength.shape, np.bool_)
     np.put_along_axis(kept, _best(strength, top), True, axis=-1)
     return np.where(kept[..., None], grouped, np.float32(-np.inf)).reshape(choice.shape)
@@ -35,7 +35,15 @@ def lower_expert_gates(op: ExpertGatesOp, plan: Plan) -> None:
     bias = None if op.bias is None else values_of(op.bias, plan)
     top_k, softmax, normalize = op.top_k.value.data, op.scoring.data == "softmax", op.normalize is not None
     scale = np.float32(1 if op.scale is None else op.scale.value.data)
-    groups = None if op.groups is None or op.top_groups is None else (op.groups.value.data, op.top_groups.value.data)
+    groups = (
+        None
+        if op.groups is None or op.top_groups is None
+        else (
+            op.groups.value.data,
+            op.top_groups.value.data,
+            op.best_of_group,
+        )
+    )
 
     def call() -> None:
         gates = _softmax(scores) if softmax else ONE / (ONE + np.exp(-scores))

@@ -23,6 +23,8 @@ from codesign_dialects.transformer import (
     ExpertGatesOp,
     GateOp,
     GetOp,
+    HeadLinearOp,
+    JoinHeadsOp,
     KeyBlocksOp,
     LastTokensOp,
     LayerNormOp,
@@ -50,6 +52,7 @@ from codesign_numpy.cached_attention import (
 )
 from codesign_numpy.embeddings import lower_position_embedding, lower_scale, lower_softcap
 from codesign_numpy.experts import lower_expert_gates, lower_moe
+from codesign_numpy.latent_attention import lower_head_linear, lower_join_heads
 from codesign_numpy.linear import folds_weight, lower_linear, norm_weight
 from codesign_numpy.norms import lower_head_norm, lower_layer_norm
 from codesign_numpy.packed import packed_weights, stays_packed
@@ -281,6 +284,8 @@ LOWERINGS: Mapping[type[Operation], Lowering] = {
     QuantizeOp: _quantize,
     LastTokensOp: _last_tokens,
     AppendKVOp: lower_append_kv,
+    HeadLinearOp: lower_head_linear,
+    JoinHeadsOp: lower_join_heads,
     AttentionOp: lower_attention,
     KeyBlocksOp: lower_key_blocks,
     AttentionBeginOp: lower_attention_begin,

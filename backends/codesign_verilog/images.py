@@ -103,7 +103,7 @@ def _weight_scales(image: Bytes, content: _Content, parameters: Parameters, mach
 def _rows(image: Bytes, content: _Content, parameters: Parameters, machine: Machine) -> None:
     name = content.parameter
     shape = parameters.shape(name)
-    layers = range(parameters[name].type.get_shape()[0]) if parameters[name].stacked else [None]
+    layers = parameters[name].layers
     values = np.zeros((len(layers), *shape), np.float32)
     for layer, out in zip(layers, values, strict=True):
         parameters.read_into(name, layer, out)

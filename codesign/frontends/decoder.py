@@ -3,7 +3,7 @@
 Every frontend reduces what it reads to a :class:`Decoder`; :func:`build` writes the one module that all of them share.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from itertools import groupby
 
 from xdsl.builder import ImplicitBuilder
@@ -12,6 +12,7 @@ from xdsl.dialects.builtin import DYNAMIC_INDEX, IndexType, ModuleOp, TensorType
 from xdsl.ir import Attribute, Block, Region, SSAValue
 
 from codesign.errors import CodesignError
+from codesign.frontends.parameter_shapes import parameter_shapes
 from codesign.frontends.parameters import Parameters
 from codesign.frontends.shape import Decoder, Experts, Layer, Names
 from codesign.weights import StoredTensor
@@ -24,6 +25,8 @@ from codesign_dialects.transformer import (
     EmbeddingOp,
     ExpertGatesOp,
     GateOp,
+    HeadLinearOp,
+    JoinHeadsOp,
     KVCacheType,
     LastTokensOp,
     LayerNormOp,
@@ -49,10 +52,10 @@ def build(decoder: Decoder, names: Names, tensors: Mapping[str, StoredTensor] | 
         When a tensor is missing or has another shape.
     """
     parameters = Parameters(names, decoder.biases, tensors)
-    for name, shape in _shapes(decoder, names):
-        parameters.add(name, shape)
+    for name, shape, layers in parameter_shapes(decoder, names):
+        parameters.add(name, shape, layers)
     d = decoder
-    cache = KVCacheType.of(layers=d.layers, heads=d.kv_heads, size=d.head_size, context=d.context)
+    cache = _cache(d)
     kinds = {kind.name: kind for kind in d.pattern[: d.layers]}
     if list(kinds.values()) != list(dict.fromkeys(d.pattern[: d.layers])):
         raise CodesignError(f"kinds of layers that differ have names of their own; got {', '.join(kinds)}")
@@ -60,47 +63,12 @@ def build(decoder: Decoder, names: Names, tensors: Mapping[str, StoredTensor] | 
     return ModuleOp([*parameters.operations, *layers, _step(d, names, parameters, cache)])
 
 
-def _shapes(d: Decoder, names: Names) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """The name and the shape of every parameter that the decoder has, those of the layers after the others."""
-    q, kv, head = d.heads * d.head_size, d.kv_heads * d.head_size, d.head_size
-    yield "embedding", (d.vocabulary, d.hidden)
-    if names.has("positions"):
-        yield "positions", (d.context, d.hidden)
-    yield "norm", (d.hidden,)
-    if not d.tied:
-        yield "head", (d.vocabulary, d.hidden)
-    layer: dict[str, tuple[int, ...]] = {
-        "attention_norm": (d.hidden,),
-        "query": (q, d.hidden),
-        "key": (kv, d.hidden),
-        "value": (kv, d.hidden),
-        "query_norm": (head if d.head_norm else q,),
-        "key_norm": (head if d.head_norm else kv,),
-        "sinks": (d.heads,),
-        "attention_inner_norm": (q,),
-        "output": (d.hidden, q),
-        "attention_post_norm": (d.hidden,),
-        "feed_forward_norm": (d.hidden,),
-    }
-    width = d.feed_forward
-    if d.experts is not None:
-        e, width = d.experts, d.experts.shared
-        layer |= {
-            "router": (e.count, d.hidden),
-            "selection_bias": (e.count,),
-            "expert_gate": (e.count, e.feed_forward, d.hidden),
-            "expert_up": (e.count, e.feed_forward, d.hidden),
-            "expert_down": (e.count, d.hidden, e.feed_forward),
-        }
-    if width:
-        layer |= {
-            "gate": (width, d.hidden),
-            "up": (width, d.hidden),
-            "feed_forward_inner_norm": (width,),
-            "down": (d.hidden, width),
-        }
-    layer["feed_forward_post_norm"] = (d.hidden,)
-    yield from ((f"layers.{name}", (d.layers, *shape)) for name, shape in layer.items() if names.has(name))
+def _cache(d: Decoder) -> KVCacheType:
+    """The cache of all layers: keys and values of each KV head, or one latent vector for all heads."""
+    if d.latent is None:
+        return KVCacheType.of(layers=d.layers, heads=d.kv_heads, size=d.head_size, context=d.context)
+    size = d.latent.rank + d.latent.rotary
+    return KVCacheType.of(layers=d.layers, heads=1, size=size, context=d.context, values=d.latent.rank)
 
 
 class _LayerBuilder:
@@ -112,10 +80,7 @@ class _LayerBuilder:
         self.parameters = parameters
         self.kind = kind
         hidden = TensorType(f32, (DYNAMIC_INDEX, DYNAMIC_INDEX, decoder.hidden))
-        cache = KVCacheType.of(
-            layers=decoder.layers, heads=decoder.kv_heads, size=decoder.head_size, context=decoder.context
-        )
-        self.block = _block(("layer", IndexType()), ("x", hidden), ("cache", cache), ("past", PER_SEQUENCE))
+        self.block = _block(("layer", IndexType()), ("x", hidden), ("cache", _cache(decoder)), ("past", PER_SEQUENCE))
         self.layer, self.x, self.cache, self.past = self.block.args
 
     def function(self, cache: KVCacheType) -> func.FuncOp:
@@ -123,7 +88,8 @@ class _LayerBuilder:
         x = self.x
         with ImplicitBuilder(self.block):
             normed = self._norm(x, "attention_norm")
-            attended, kv = self._attention(normed)
+            attention = self._attention if self.decoder.latent is None else self._latent_attention
+            attended, kv = attention(normed)
             attended = self._norm(attended, "attention_post_norm")
             if self.decoder.parallel:
                 entering = self._norm(x, "feed_forward_norm") if self.names.has("feed_forward_norm") else normed
@@ -172,7 +138,26 @@ class _LayerBuilder:
         heads, kv_heads = (d.heads, d.kv_heads) if d.head_norm else (1, 1)
         queries = self._rotary(self._norm(self._linear(input, "query"), "query_norm", heads), d.heads)
         keys = self._rotary(self._norm(self._linear(input, "key"), "key_norm", kv_heads), d.kv_heads)
-        kv = AppendKVOp(self.cache, self.layer, keys, self._linear(input, "value"), self.past).result
+        attended, kv = self._attend(queries, keys, self._linear(input, "value"))
+        return self._linear(self._norm(attended, "attention_inner_norm"), "output"), kv
+
+    def _latent_attention(self, input: SSAValue) -> tuple[SSAValue, SSAValue]:
+        """Multi-head latent attention in its absorbed form: queries go to the latent space, results out of it."""
+        d = self.decoder
+        entering = input
+        if self.names.has("latent_query"):
+            entering = self._norm(self._linear(input, "latent_query"), "latent_query_norm")
+        absorbed = HeadLinearOp(self._linear(entering, "query"), self._get("key"), heads=d.heads, transposed=True)
+        turned = self._rotary(self._linear(entering, "rotary_query"), d.heads)
+        keys = self._rotary(self._linear(input, "rotary_key"), 1)
+        latent = self._norm(self._linear(input, "latent"), "latent_norm")
+        attended, kv = self._attend(JoinHeadsOp(absorbed.result, turned, heads=d.heads).result, keys, latent)
+        values = HeadLinearOp(attended, self._get("value"), heads=d.heads).result
+        return self._linear(values, "output"), kv
+
+    def _attend(self, queries: SSAValue, keys: SSAValue, values: SSAValue) -> tuple[SSAValue, SSAValue]:
+        d = self.decoder
+        kv = AppendKVOp(self.cache, self.layer, keys, values, self.past).result
         attended = AttentionOp(
             queries,
             kv,
@@ -184,22 +169,22 @@ class _LayerBuilder:
             softcap=d.attention_softcap,
             sinks=self._get("sinks") if self.names.has("sinks") else None,
         ).result
-        return self._linear(self._norm(attended, "attention_inner_norm"), "output"), kv
+        return attended, kv
 
     def _feed_forward(self, input: SSAValue) -> SSAValue:
         experts = self.decoder.experts
-        if experts is None:
+        if experts is None or self.kind.dense:
             return self._dense(input)
         mixed = self._mixture(input, experts)
-        return AddOp(mixed, self._dense(input)).result if experts.shared else mixed
+        return AddOp(mixed, self._dense(input, "shared_")).result if experts.shared else mixed
 
-    def _dense(self, input: SSAValue) -> SSAValue:
+    def _dense(self, input: SSAValue, part: str = "") -> SSAValue:
         activation = self.decoder.activation
-        if self.names.has("gate"):
-            gated = GateOp(self._linear(input, "gate"), self._linear(input, "up"), activation).result
+        if self.names.has(f"{part}gate"):
+            gated = GateOp(self._linear(input, f"{part}gate"), self._linear(input, f"{part}up"), activation).result
         else:
-            gated = ActivateOp(self._linear(input, "up"), activation).result
-        return self._linear(self._norm(gated, "feed_forward_inner_norm"), "down")
+            gated = ActivateOp(self._linear(input, f"{part}up"), activation).result
+        return self._linear(self._norm(gated, f"{part}feed_forward_inner_norm"), f"{part}down")
 
     def _mixture(self, input: SSAValue, experts: Experts) -> SSAValue:
         gates = ExpertGatesOp(
@@ -210,6 +195,7 @@ class _LayerBuilder:
             normalize=experts.normalize,
             scale=experts.scale,
             groups=experts.groups,
+            group_best=experts.group_best,
         ).result
         parts = ("expert_gate", "expert_up", "expert_down")
         gate, up, down = (self._get(name) for name in parts)

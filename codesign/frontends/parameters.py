@@ -34,8 +34,8 @@ class Parameters:
         """A parameter as a value."""
         return GetOp(self._parameters[symbol], layer).result
 
-    def add(self, symbol: str, shape: tuple[int, ...]) -> None:
-        """Add a parameter of this shape, and its bias where it has one.
+    def add(self, symbol: str, shape: tuple[int, ...], layers: range) -> None:
+        """Add a parameter of this shape, of these layers where it is stacked, and its bias where it has one.
 
         Raises
         ------
@@ -44,30 +44,32 @@ class Parameters:
         """
         name = symbol.removeprefix("layers.")
         source = self._names.source(name)
-        self._add(symbol, source, shape)
+        self._add(symbol, source, shape, layers)
         if name in self._biases:
             stacked = symbol != name
             features = shape if len(shape) - stacked == 1 else shape[:-1]
-            self._add(f"{symbol}_bias", source.bias, features)
+            self._add(f"{symbol}_bias", source.bias, features, layers)
 
-    def _add(self, symbol: str, source: Source, shape: tuple[int, ...]) -> None:
+    def _add(self, symbol: str, source: Source, shape: tuple[int, ...], layers: range) -> None:
         type = TensorType(f32, shape)
-        formats = self._stored_formats(source, shape)
+        formats = self._stored_formats(source, shape, layers)
         encoding = _encoding(formats.pop()) if len(formats) == 1 else None
         if encoding is not None:
             type = with_encoding(type, None if encoding == Encoding(FLOAT32) else encoding)
         # Mixed quantization gives some layers more bits: such a stack is float32, decoded layer by layer.
         decoded = self._tensors is not None and encoding is None
         view = None if source.view == WHOLE else source.view
-        self._parameters[symbol] = ParameterOp(symbol, type, source.name, "decode" if decoded else None, view)
+        derivation = "decode" if decoded else None
+        self._parameters[symbol] = ParameterOp(symbol, type, source.name, derivation, view, layers=layers or None)
 
-    def _stored_formats(self, source: Source, shape: tuple[int, ...]) -> set[str]:
+    def _stored_formats(self, source: Source, shape: tuple[int, ...], layers: range) -> set[str]:
         """The formats in which the parts of a parameter are stored, each part checked."""
         if self._tensors is None:
             return set()
         stacks = [place for place in (LAYER, EXPERT) if place in source.name]
         formats: set[str] = set()
-        for numbers in product(*(range(extent) for extent in shape[: len(stacks)])):
+        counted = [layers if place == LAYER else range(extent) for place, extent in zip(stacks, shape, strict=False)]
+        for numbers in product(*counted):
             name = source.name
             for place, number in zip(stacks, numbers, strict=True):
                 name = name.replace(place, str(number))

@@ -33,13 +33,31 @@ class Layer:
     """What may differ from layer to layer; layers of one kind share a function called after it.
 
     `window` is that of sliding attention. A layer without `rotary` does not know positions; `theta` is a rotary base of
-    its own, whose frequencies are not scaled.
+    its own, whose frequencies are not scaled. A `dense` layer has a feed-forward where the others have experts.
     """
 
     name: str = "layer"
     window: int | None = None
     rotary: bool = True
     theta: float | None = None
+    dense: bool = False
+
+
+@dataclass(frozen=True)
+class Latent:
+    """Multi-head latent attention (DeepSeek-AI, "DeepSeek-V2", 2024, section 2.1): one latent vector of `rank` features
+    a token stands for the keys and values of all heads.
+
+    Of a head's query and key `content` features come from latent vectors and `rotary` ones know positions, whose key
+    all heads share. Its value has `value` features. Queries come from a latent vector of `query_rank` features, None
+    for the input itself.
+    """
+
+    rank: int
+    content: int
+    rotary: int
+    value: int
+    query_rank: int | None = None
 
 
 @dataclass(frozen=True)
@@ -56,6 +74,7 @@ class Experts:
     normalize: bool = True
     scale: float = 1.0
     groups: tuple[int, int] | None = None
+    group_best: int = 2
     limit: float | None = None
     up_offset: float = 0.0
     shared: int = 0
@@ -96,6 +115,7 @@ class Decoder:
     attention_softcap: float | None = None
     logit_softcap: float | None = None
     experts: Experts | None = None
+    latent: Latent | None = None
     pattern: tuple[Layer, ...] = (Layer(),)
 
     def kind(self, layer: int) -> Layer:
@@ -126,10 +146,17 @@ class Decoder:
                 raise CodesignError(f"{where}: a sliding window holds 1 to {LIMITS['context']} keys, got {kind.window}")
         if self.experts is not None:
             self._check_experts(where, self.experts)
+        if self.latent is not None:
+            for name, value in vars(self.latent).items():
+                if value is not None and not 1 <= value <= LIMITS["head_size"]:
+                    raise CodesignError(
+                        f"{where}: the {name} of latent attention is 1 to {LIMITS['head_size']}, got {value}"
+                    )
 
     def _check_rotary(self, where: str) -> None:
-        if self.rotary_size is None and self.head_size % 2:
-            raise CodesignError(f"{where}: rotary positions need an even head size, got {self.head_size}")
+        turned = self.head_size if self.latent is None else self.latent.rotary
+        if self.rotary_size is None and turned % 2:
+            raise CodesignError(f"{where}: rotary positions need an even head size, got {turned}")
         if self.rotary_size is not None and (self.rotary_size % 2 or not 2 <= self.rotary_size <= self.head_size):
             raise CodesignError(
                 f"{where}: rotary positions turn an even number of a head's {self.head_size} features, "
@@ -211,13 +238,22 @@ class Names:
     feed_forward_post_norm: str | Source | None = None
     router: str | Source | None = None
     selection_bias: str | Source | None = None
+    shared_gate: str | Source | None = None
+    shared_up: str | Source | None = None
+    shared_down: str | Source | None = None
+    latent_query: str | Source | None = None
+    latent_query_norm: str | Source | None = None
+    rotary_query: str | Source | None = None
+    latent: str | Source | None = None
+    latent_norm: str | Source | None = None
+    rotary_key: str | Source | None = None
     expert_gate: str | Source | None = None
     expert_up: str | Source | None = None
     expert_down: str | Source | None = None
 
     def has(self, name: str) -> bool:
         """Whether the family has a parameter."""
-        return getattr(self, name) is not None
+        return getattr(self, name, None) is not None
 
     def source(self, name: str) -> Source:
         """Where a parameter that the family has stands."""

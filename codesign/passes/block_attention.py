@@ -21,6 +21,7 @@ from codesign_dialects.transformer import (
     KeyBlocksOp,
 )
 from codesign_dialects.transformer.kv_cache import KVCacheType, cache_of
+from codesign_dialects.transformer.shapes import features
 
 LARGEST = 512
 """The largest block chosen when none is given: beyond it the loop's own cost is already lost in the noise."""
@@ -63,7 +64,7 @@ class BlockAttentionPass(ModulePass):
 
 def _needed(keys: int, cache: KVCacheType) -> int:
     """Bytes of a block's keys and of its values, one KV head, each held twice."""
-    return 2 * 2 * cache.encoding.data.nbytes((keys, cache.size.data))
+    return 2 * cache.copies * cache.encoding.data.nbytes((keys, cache.size.data))
 
 
 def _check_fit(keys: int, cache: KVCacheType, memory: str, capacity: int) -> None:
@@ -93,7 +94,9 @@ def _sram(module: ModuleOp, name: str | None) -> Sram:
 
 def _rewrite(attention: AttentionOp, keys: int) -> None:
     heads = attention.heads.value.data
-    begin = AttentionBeginOp(attention.queries, heads=heads, sinks=attention.sinks)
+    begin = AttentionBeginOp(
+        attention.queries, heads=heads, accumulated=features(attention.result), sinks=attention.sinks
+    )
     blocks = KeyBlocksOp(attention.queries, attention.past, keys=keys)
     zero, one = arith.ConstantOp.from_int_and_width(0, IndexType()), arith.ConstantOp.from_int_and_width(1, IndexType())
     body = Block(arg_types=[IndexType(), *begin.result_types])

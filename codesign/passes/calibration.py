@@ -141,5 +141,4 @@ def _parts(program: Program, names: Sequence[str]) -> Iterator[frozenset[Place]]
 
 
 def _layers(program: Program, name: str) -> Sequence[int | None]:
-    parameter = program.parameters[name]
-    return range(parameter.type.get_shape()[0]) if parameter.stacked else (None,)
+    return program.parameters[name].layers

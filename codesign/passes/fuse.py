@@ -116,7 +116,7 @@ def _foldable(parameter: ParameterOp, uses: Iterable[tuple[GetOp, object]], norm
 def _scaled(program: Program, name: str, norm: str, offset: float) -> dict[str, StoredTensor]:
     """The columns of a parameter's layers times a norm's weight, under sources of its own."""
     parameter, reader = program.parameters[name], WeightReader(program)
-    layers = range(parameter.type.get_shape()[0]) if parameter.stacked else (None,)
+    layers = parameter.layers
     values = {}
     if program.weights is not None:
         values = {
@@ -216,6 +216,7 @@ def _joined(parameters: Sequence[ParameterOp], joined: dict[tuple[str, ...], Par
         None if first.derivation is None else first.derivation.data,
         joined=() if first.view is not None else [own.source.data for own in parameters[1:]],
     )
+    parameter.first, parameter.stride = first.first, first.stride
     view = _neighbors(parameters)
     parameter.view = None if view is None else ViewAttr(view)
     Rewriter.insert_op(parameter, InsertPoint.before(first))

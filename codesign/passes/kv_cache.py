@@ -26,5 +26,12 @@ def store_cache_as(module: ModuleOp, encoding: Encoding) -> None:
 
 def _with_encoding(type: KVCacheType, encoding: Encoding) -> KVCacheType:
     return KVCacheType(
-        type.layers, type.batch, type.context, type.heads, type.size, EncodingAttr(encoding), type.layout
+        type.layers,
+        type.batch,
+        type.context,
+        type.heads,
+        type.size,
+        EncodingAttr(encoding),
+        type.layout,
+        type.values,
     )

@@ -71,8 +71,8 @@ def _without_text(
     reader, replaced = WeightReader(program), dict[str, StoredTensor]()
     for name, encoding in encodings.items():
         parameter = program.parameters[name]
-        for layer, source in enumerate(parameter.sources):
-            weights = reader.float32(name, layer if parameter.stacked else None)
+        for layer, source in zip(parameter.layers, parameter.sources, strict=True):
+            weights = reader.float32(name, layer)
             if encoding.sparsity is None:
                 rounded = by_rows(weights, lambda rows, encoding=encoding: rounding(rows, encoding, None), encoding)
             else:

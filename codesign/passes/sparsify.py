@@ -120,8 +120,8 @@ def _by_magnitude(program: Program, encodings: Mapping[str, Encoding]) -> dict[s
     reader, replaced = WeightReader(program), dict[str, StoredTensor]()
     for name, encoding in encodings.items():
         parameter = program.parameters[name]
-        for layer, source in enumerate(parameter.sources):
-            weights = reader.float32(name, layer if parameter.stacked else None)
+        for layer, source in zip(parameter.layers, parameter.sources, strict=True):
+            weights = reader.float32(name, layer)
             replaced[source] = stored(source, by_rows(weights, partial(_keep_magnitude, encoding), encoding))
     return replaced
 

@@ -72,7 +72,7 @@ class SpecializePass(ModulePass):
 
     def _cache(self, type: KVCacheType) -> KVCacheType:
         batch, context = IntAttr(self.batch or type.batch.data), IntAttr(self.context or type.context.data)
-        return KVCacheType(type.layers, batch, context, type.heads, type.size, type.encoding, type.layout)
+        return KVCacheType(type.layers, batch, context, type.heads, type.size, type.encoding, type.layout, type.values)
 
     def _check(self, type: Attribute) -> None:
         """Refuse another batch than the one a program is already made for, and a longer context than the model's."""

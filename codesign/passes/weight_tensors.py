@@ -66,7 +66,7 @@ def with_own_tensors(program: Program, names: Sequence[str]) -> Program:
         parameter = program.parameters[name]
         if parameter.view is None and parameter.joined is None and EXPERT not in parameter.source.data:
             continue
-        layers = range(parameter.type.get_shape()[0]) if parameter.stacked else (None,)
+        layers = parameter.layers
         values = {layer: reader.float32(name, layer) for layer in layers}
         own_source(parameter)
         for layer, own in values.items():

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from codesign.frontends.decoder import build
+from codesign.frontends.families.deepseek import DEEPSEEK_3
 from codesign.frontends.families.llama import NAMES
 from codesign.frontends.families.qwen import QWEN_3_MOE
-from codesign.frontends.shape import Decoder, Experts, Layer, Names
+from codesign.frontends.shape import Decoder, Experts, Latent, Layer, Names
 from codesign.program import Program, describe
 from codesign_cost.demand import Attentions, Demand, Products, Table
 from codesign_cost.reader import read_demand, unknown_operations, weight_bytes
@@ -73,6 +74,30 @@ def test_a_mixture_runs_the_chosen_and_reads_those_that_some_token_chose(batch: 
     assert weight_bytes(tiny) > 4 * 3 * 8 * 3 * 48 * 64
 
 
+@pytest.mark.parametrize(("batch", "tokens", "past"), [(1, 1, 100), (3, 5, 0), (2, 7, 30)])
+def test_latent_attention_reads_one_vector_a_token_and_multiplies_in_its_space(
+    batch: int, tokens: int, past: int
+) -> None:
+    shape = replace(TINY, latent=Latent(rank=24, content=16, rotary=8, value=12, query_rank=20), kv_heads=4)
+    assert callable(DEEPSEEK_3.names)
+    names = replace(DEEPSEEK_3.names(shape), router=None)
+    tiny = program(names, latent=shape.latent, kv_heads=4)
+    demand = read(tiny, batch=batch, tokens=tokens, past=past)
+    attention = table(demand, Attentions)
+    pairs = sum(past + i + 1 for i in range(tokens))
+    assert attention.macs.item() == batch * 4 * pairs * (24 + 8 + 24)
+    assert attention.kv_bytes.item() == batch * (past + tokens) * 4 * (24 + 8)
+    products = table(demand, Products)
+    macs = dict(zip(products.names, products.macs.ravel().tolist(), strict=True))
+    rows = batch * tokens
+    assert macs["layers.key"] == rows * 4 * 16 * 24
+    assert macs["layers.value"] == rows * 4 * 24 * 12
+    assert macs["layers.rotary_query"] == rows * 20 * 4 * 8
+    for name in ("key", "value", "latent"):
+        index = products.names.index(f"layers.{name}")
+        assert products.weight_bytes[index].item() * 3 == tiny.parameters[f"layers.{name}"].nbytes
+
+
 def test_every_operation_of_every_family_is_priced() -> None:
     names = replace(
         NAMES,
@@ -86,6 +111,8 @@ def test_every_operation_of_every_family_is_priced() -> None:
         expert_gate="{}.gate",
         expert_up="{}.up",
         expert_down="{}.down",
+        shared_up="{}.shared_up",
+        shared_down="{}.shared_down",
     )
     tiny = program(
         names,

@@ -47,6 +47,8 @@ def attention(tokens: int, past: int, **changes: int) -> Attention:
         context=(past + tokens) * ONE,
         pairs=pairs * ONE,
         cache=plain("int8"),
+        value_size=shape["size"],
+        copies=2,
     )
 
 

@@ -93,7 +93,7 @@ def _attention(table: Attentions, machine: Machine, values: Values) -> Usage:
         rate = stacked([machine.matmul.rate("int8")] * len(formats))
         queries, keys = table.batch * heads * table.tokens, table.pairs / table.tokens
         scores = cycles(queries, keys, table.size, machine, rate)
-        compute = (scores + cycles(queries, table.size, keys, machine, rate)) / machine.design.clock
+        compute = (scores + cycles(queries, table.value_size, keys, machine, rate)) / machine.design.clock
     elif machine.attention is None:
         compute = macs / machine.rates(formats)
     else:
@@ -102,7 +102,9 @@ def _attention(table: Attentions, machine: Machine, values: Values) -> Usage:
         key_blocks = np.ceil(table.context / unit.keys)
         masked = table.pairs / (table.tokens * table.context)  # blocks wholly above the diagonal are skipped
         heads_a_unit = np.ceil(table.batch * kv_heads / units)
-        compute = heads_a_unit * query_blocks * key_blocks * masked * 2 * table.size / machine.design.clock
+        compute = (
+            heads_a_unit * query_blocks * key_blocks * masked * (table.size + table.value_size) / machine.design.clock
+        )
     # Each head's keys and values stay in SRAM for all of its query blocks, where they fit.
     stays = head_bytes <= machine.sram_capacity("kv", "shared")
     memory_bytes = kv_bytes * np.where(stays, 1, query_blocks)

@@ -128,15 +128,17 @@ def _attention(table: Attentions, machine: Machine, values: Values) -> Usage:
     formats = tuple(machine.product_format(cache, integer=False) for cache in table.caches)
     rate = machine.rates(formats)
     width = stacked([FLOAT32_BYTES if name == VECTOR_FORMAT else NARROW_BYTES for name in formats])
-    queries = table.batch * table.tokens * table.size
     macs = table.macs * heads / table.heads
     streamed = table.kv_bytes * kv_heads / table.kv_heads
-    passed = queries * (2 * heads + 2 * kv_heads) * width  # new queries, keys, values and results
+    # New queries, keys, values and results.
+    features = heads * (table.size + table.value_size) + kv_heads * table.copies * table.size
+    passed = table.batch * table.tokens * features * width
     # One query a sequence streams the cache; a prompt's queries read their own keys.
     decodes = table.tokens == 1
     group = heads / kv_heads
     narrow = stacked([float(cache.element.bits <= 8) for cache in table.caches])
-    shares = (group > 1) & (group <= SHARED_HEADS)
+    # All heads read one latent key and value: its kernels are made to share them among any number of heads.
+    shares = (group > 1) & ((group <= SHARED_HEADS) | (table.copies == 1))
     blocks = table.batch * np.where(shares, kv_heads, heads)
     shared_block = np.where(narrow > 0, values["decode_narrow_block"], values["decode_shared_block"])
     decode_block = np.where(shares, shared_block, values["decode_block"])

@@ -18,6 +18,8 @@ FAMILIES: "dict[str, Callable[[], Family]]" = {
     model_type: partial(_load, module, name)
     for model_type, module, name in (
         ("bitnet", "bitnet", "BITNET"),
+        ("deepseek_v2", "deepseek", "DEEPSEEK_2"),
+        ("deepseek_v3", "deepseek", "DEEPSEEK_3"),
         ("falcon", "falcon", "FALCON"),
         ("gemma", "gemma", "GEMMA"),
         ("gemma2", "gemma", "GEMMA_2"),

@@ -16,6 +16,7 @@ from codesign_dialects.transformer.attention import (
 from codesign_dialects.transformer.experts import ExpertGatesOp, MoEOp
 from codesign_dialects.transformer.feed_forward import ActivateOp, GateOp
 from codesign_dialects.transformer.kv_cache import KVCacheType
+from codesign_dialects.transformer.latent_attention import HeadLinearOp, JoinHeadsOp
 from codesign_dialects.transformer.layers import (
     AddOp,
     EmbeddingOp,
@@ -58,6 +59,8 @@ Transformer = Dialect(
         QuantizeOp,
         LastTokensOp,
         AppendKVOp,
+        HeadLinearOp,
+        JoinHeadsOp,
         AttentionOp,
         KeyBlocksOp,
         AttentionBeginOp,
@@ -80,6 +83,8 @@ __all__ = [
     "ExpertGatesOp",
     "GateOp",
     "GetOp",
+    "HeadLinearOp",
+    "JoinHeadsOp",
     "KVCacheType",
     "KeyBlocksOp",
     "LastTokensOp",

@@ -52,8 +52,9 @@ def _verify_masking(op: Operation, window: IntegerAttr | None, softcap: FloatAtt
 class AppendKVOp(IRDLOperation):
     """Write keys and values of one layer's new tokens into the cache, at positions `past`, `past` + 1, …
 
-    Keys and values are ``[batch, tokens, KV heads · size]``. The cache is written in place: its old value may not be
-    used afterwards.
+    Keys and values are ``[batch, tokens, KV heads · size]``. In a latent cache a key is its value and what is appended
+    as key behind it, ``[batch, tokens, KV heads · (size - values)]``. The cache is written in place: its old value may
+    not be used afterwards.
     """
 
     name = "transformer.append_kv"
@@ -74,8 +75,9 @@ class AppendKVOp(IRDLOperation):
 
     def verify_(self) -> None:
         cache = cache_of(self.cache)
-        verify_activation(self, "the keys", self.keys, cache.features)
-        verify_activation(self, "the values", self.values, cache.features)
+        heads, size, values = cache.heads.data, cache.size.data, cache.values.data
+        verify_activation(self, "the keys", self.keys, heads * (size - values if cache.latent else size))
+        verify_activation(self, "the values", self.values, heads * values)
         verify_per_sequence(self, "past", self.past)
         if self.result.type != cache:
             raise VerifyException(f"{self.name}: the result must have the cache's type {cache}, got {self.result.type}")
@@ -84,7 +86,8 @@ class AppendKVOp(IRDLOperation):
 
 @irdl_op_definition
 class AttentionOp(IRDLOperation):
-    """``softmax(scale · q · kᵀ) · v`` of one layer, causal (Vaswani et al., 2017, equation 1).
+    """``softmax(scale · q · kᵀ) · v`` of one layer, causal (Vaswani et al., 2017, equation 1); the result is ``[batch,
+    tokens, heads · values]``, the cache's.
 
     With a ``window`` the token at position p sees positions p - window + 1 … p only (Beltagy et al., "Longformer",
     2020). With a ``softcap`` scores become ``softcap · tanh(score / softcap)`` before the softmax (Gemma Team, "Gemma
@@ -132,12 +135,13 @@ class AttentionOp(IRDLOperation):
                 "window": None if window is None else IntegerAttr(window, i64),
                 "softcap": None if softcap is None else FloatAttr(softcap, f64),
             },
-            result_types=[queries.type],
+            result_types=[with_features(tensor_of(queries), heads * cache_of(cache).values.data)],
         )
 
     def verify_(self) -> None:
-        _verify_queries(self, self.queries, cache_of(self.cache), self.heads.value.data)
-        verify_activation(self, "the result", self.result, features(self.queries))
+        cache, heads = cache_of(self.cache), self.heads.value.data
+        _verify_queries(self, self.queries, cache, heads)
+        verify_activation(self, "the result", self.result, heads * cache.values.data)
         verify_per_sequence(self, "past", self.past)
         _verify_masking(self, self.window, self.softcap)
         if self.sinks is not None:
@@ -177,8 +181,8 @@ def _verify_block(op: Operation, keys: IntegerAttr) -> None:
 
 @irdl_op_definition
 class AttentionBeginOp(IRDLOperation):
-    """The running state before any key block: maximum -∞ and denominator 0 ``[batch, tokens, heads]``, accumulator 0;
-    with sinks, which are keys of value zero, maximum `sinks` and denominator 1."""
+    """The running state before any key block: maximum -∞ and denominator 0 ``[batch, tokens, heads]``, accumulator 0
+    ``[batch, tokens, heads · values]``; with sinks, which are keys of value zero, maximum `sinks` and denominator 1."""
 
     name = "transformer.attention_begin"
 
@@ -193,12 +197,12 @@ class AttentionBeginOp(IRDLOperation):
     irdl_options = (ParsePropInAttrDict(),)
     assembly_format = "$queries (`sinks` $sinks^)? attr-dict `:` functional-type(operands, results)"
 
-    def __init__(self, queries: SSAValue, *, heads: int, sinks: SSAValue | None = None):
+    def __init__(self, queries: SSAValue, *, heads: int, accumulated: int, sinks: SSAValue | None = None):
         statistic = with_features(tensor_of(queries), heads)
         super().__init__(
             operands=[queries, sinks],
             properties={"heads": IntegerAttr(heads, i64)},
-            result_types=[statistic, statistic, with_features(tensor_of(queries), features(queries))],
+            result_types=[statistic, statistic, with_features(tensor_of(queries), accumulated)],
         )
 
     def verify_(self) -> None:
@@ -207,7 +211,7 @@ class AttentionBeginOp(IRDLOperation):
             verify_shape(self, "the sinks", self.sinks, (self.heads.value.data,))
         verify_activation(self, "the maximum", self.maximum, self.heads.value.data)
         verify_activation(self, "the denominator", self.denominator, self.heads.value.data)
-        verify_activation(self, "the accumulator", self.accumulator, features(self.queries))
+        verify_activation(self, "the accumulator", self.accumulator)
 
 
 @irdl_op_definition
@@ -264,18 +268,19 @@ class AttentionBlockOp(IRDLOperation):
         )
 
     def verify_(self) -> None:
-        heads = self.heads.value.data
-        _verify_queries(self, self.queries, cache_of(self.cache), heads)
+        heads, cache = self.heads.value.data, cache_of(self.cache)
+        accumulated = heads * cache.values.data
+        _verify_queries(self, self.queries, cache, heads)
         verify_per_sequence(self, "past", self.past)
         _verify_block(self, self.keys)
         _verify_masking(self, self.window, self.softcap)
         for name, value, extent in (
             ("the maximum", self.maximum, heads),
             ("the denominator", self.denominator, heads),
-            ("the accumulator", self.accumulator, features(self.queries)),
+            ("the accumulator", self.accumulator, accumulated),
             ("the new maximum", self.new_maximum, heads),
             ("the new denominator", self.new_denominator, heads),
-            ("the new accumulator", self.new_accumulator, features(self.queries)),
+            ("the new accumulator", self.new_accumulator, accumulated),
         ):
             verify_activation(self, name, value, extent)
 

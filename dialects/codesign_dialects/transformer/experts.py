@@ -37,7 +37,7 @@ class ExpertGatesOp(IRDLOperation):
 
     `bias` ``[experts]`` is added for the choice, not to the gate. With ``groups`` only the experts of the
     ``top_groups`` best of so many equal groups can be chosen; a group is as good as the sum of its two best experts
-    (DeepSeek-AI, "DeepSeek-V3", 2024, section 2.1.2).
+    (DeepSeek-AI, "DeepSeek-V3", 2024, section 2.1.2), or of its ``group_best`` best: in DeepSeek-V2 of one.
     """
 
     name = "transformer.expert_gates"
@@ -50,6 +50,7 @@ class ExpertGatesOp(IRDLOperation):
     scale = opt_prop_def(FloatAttr[Float64Type])
     groups = opt_prop_def(IntegerAttr)
     top_groups = opt_prop_def(IntegerAttr)
+    group_best = opt_prop_def(IntegerAttr)
     result = result_def(Tensor)
 
     traits = traits_def(Pure())
@@ -66,6 +67,7 @@ class ExpertGatesOp(IRDLOperation):
         normalize: bool,
         scale: float = 1.0,
         groups: tuple[int, int] | None = None,
+        group_best: int = 2,
     ):
         super().__init__(
             operands=[scores, bias],
@@ -76,9 +78,15 @@ class ExpertGatesOp(IRDLOperation):
                 "scale": None if scale == 1 else FloatAttr(scale, f64),
                 "groups": None if groups is None else IntegerAttr(groups[0], i64),
                 "top_groups": None if groups is None else IntegerAttr(groups[1], i64),
+                "group_best": None if groups is None or group_best == 2 else IntegerAttr(group_best, i64),
             },
             result_types=[scores.type],
         )
+
+    @property
+    def best_of_group(self) -> int:
+        """Experts whose sum a group is as good as."""
+        return 2 if self.group_best is None else self.group_best.value.data
 
     def verify_(self) -> None:
         verify_activation(self, "the scores", self.scores)
@@ -92,11 +100,11 @@ class ExpertGatesOp(IRDLOperation):
             raise VerifyException(f"{self.name}: groups and top_groups are stated together")
         choices = experts
         if self.groups is not None and self.top_groups is not None:
-            groups, top = self.groups.value.data, self.top_groups.value.data
-            if groups < 1 or experts % groups or experts // groups < 2 or not 1 <= top <= groups:
+            groups, top, best = self.groups.value.data, self.top_groups.value.data, self.best_of_group
+            if groups < 1 or experts % groups or not 1 <= best <= experts // groups or not 1 <= top <= groups:
                 raise VerifyException(
-                    f"{self.name}: expected groups of at least 2 of the {experts} experts and 1 to all of them chosen, "
-                    f"got {top} of {groups} groups"
+                    f"{self.name}: expected equal groups of at least {max(best, 1)} of the {experts} experts and 1 to "
+                    f"all of them chosen, got {top} of {groups} groups"
                 )
             choices = experts // groups * top
         if not 1 <= self.top_k.value.data <= choices:

@@ -10,16 +10,18 @@ from xdsl.utils.exceptions import VerifyException
 from codesign_dialects.encoding import FLOAT32, Encoding
 from codesign_dialects.formats import EncodingAttr
 
-_CONTIGUOUS = "contiguous"
-LAYOUTS = (_CONTIGUOUS,)
-"""How a sequence's keys and values lie in memory."""
+_CONTIGUOUS, LATENT = "contiguous", "latent"
+LAYOUTS = (_CONTIGUOUS, LATENT)
+"""How a sequence's keys and values lie in memory: side by side, or values as the first features of the keys, which
+multi-head latent attention reads twice and stores once (DeepSeek-AI, "DeepSeek-V2", 2024, section 2.1.2)."""
 
 _EXTENTS = ("layers", "batch", "context", "heads", "size")
 
 
 @irdl_attr_definition
 class KVCacheType(ParametrizedAttribute, TypeAttribute):
-    """Keys and values of all layers: ``layers x batch x context x heads x size``, twice.
+    """Keys and values of all layers: ``layers x batch x context x heads x size``, twice; once where the layout is
+    latent: there the first ``values`` features of a key are its value.
 
     ``batch`` and ``context`` may be dynamic (``?``); the encoding says how keys and values are stored.
     """
@@ -33,6 +35,7 @@ class KVCacheType(ParametrizedAttribute, TypeAttribute):
     size: IntAttr
     encoding: EncodingAttr
     layout: StringAttr
+    values: IntAttr
 
     @classmethod
     def of(
@@ -44,9 +47,9 @@ class KVCacheType(ParametrizedAttribute, TypeAttribute):
         context: int = DYNAMIC_INDEX,
         batch: int = DYNAMIC_INDEX,
         encoding: Encoding | None = None,
-        layout: str = _CONTIGUOUS,
+        values: int | None = None,
     ) -> "KVCacheType":
-        """Build the type from plain numbers; a cache without `encoding` holds float32."""
+        """Build the type from plain numbers; a cache without `encoding` holds float32, one with `values` is latent."""
         return cls(
             IntAttr(layers),
             IntAttr(batch),
@@ -54,18 +57,24 @@ class KVCacheType(ParametrizedAttribute, TypeAttribute):
             IntAttr(heads),
             IntAttr(size),
             EncodingAttr(encoding or Encoding(FLOAT32)),
-            StringAttr(layout),
+            StringAttr(_CONTIGUOUS if values is None else LATENT),
+            IntAttr(size if values is None else values),
         )
 
     @property
-    def features(self) -> int:
-        """Features of one token's keys (or values) in one layer."""
-        return self.heads.data * self.size.data
+    def latent(self) -> bool:
+        """Whether values are a part of the keys."""
+        return self.layout.data == LATENT
+
+    @property
+    def copies(self) -> int:
+        """Rows of ``size`` that a head stores of each token: key and value, or the key that holds its value."""
+        return 1 if self.latent else 2
 
     def nbytes(self, batch: int, context: int) -> int:
         """Bytes of keys and values of all layers for `batch` sequences of `context` tokens."""
         shape = (self.layers.data, batch, context, self.heads.data, self.size.data)
-        return 2 * self.encoding.data.nbytes(shape)
+        return self.copies * self.encoding.data.nbytes(shape)
 
     def verify(self) -> None:
         for extent in ("layers", "heads", "size"):
@@ -76,6 +85,10 @@ class KVCacheType(ParametrizedAttribute, TypeAttribute):
                 raise VerifyException(f"the {extent} of a KV cache is positive or `?`, got {self._extent(extent)}")
         if self.layout.data not in LAYOUTS:
             raise VerifyException(f"unknown KV cache layout '{self.layout.data}'; known: {', '.join(LAYOUTS)}")
+        size, values = self.size.data, self.values.data
+        if not 1 <= values <= size or (values != size and not self.latent):
+            wanted = f"1 to {size}, the size of a key" if self.latent else f"{size} unless its layout is latent"
+            raise VerifyException(f"the values of a KV cache are {wanted}; got {values}")
 
     def _extent(self, name: str) -> int:
         extent: IntAttr = getattr(self, name)
@@ -85,25 +98,29 @@ class KVCacheType(ParametrizedAttribute, TypeAttribute):
     def parse_parameters(cls, parser: AttrParser) -> list[IntAttr | EncodingAttr | StringAttr]:
         """Parse ``<layers = 30, batch = ?, context = ?, heads = 3, size = 64>``.
 
-        ``encoding = <…>`` and ``layout = "…"`` may follow; they default to float32 and contiguous.
+        ``encoding = <…>``, ``layout = "…"`` and ``values = …`` may follow; they default to float32, contiguous and the
+        size.
         """
         with parser.in_angle_brackets():
-            extents: list[IntAttr | EncodingAttr | StringAttr] = []
+            extents: list[IntAttr] = []
             for extent in _EXTENTS:
                 if extents:
                     parser.parse_punctuation(",")
                 _key(parser, extent)
                 dynamic = parser.parse_optional_punctuation("?") is not None
                 extents.append(IntAttr(DYNAMIC_INDEX if dynamic else parser.parse_integer()))
-            encoding, layout = Encoding(FLOAT32), _CONTIGUOUS
+            encoding, layout, values = Encoding(FLOAT32), _CONTIGUOUS, extents[-1]
             while parser.parse_optional_punctuation(",") is not None:
                 if parser.parse_optional_keyword("encoding") is not None:
                     parser.parse_punctuation("=")
                     encoding = EncodingAttr.parse_parameter(parser)
+                elif parser.parse_optional_keyword("values") is not None:
+                    parser.parse_punctuation("=")
+                    values = IntAttr(parser.parse_integer())
                 else:
                     _key(parser, "layout")
                     layout = parser.parse_str_literal()
-        return [*extents, EncodingAttr(encoding), StringAttr(layout)]
+        return [*extents, EncodingAttr(encoding), StringAttr(layout), values]
 
     def print_parameters(self, printer: Printer) -> None:
         """Print what :meth:`parse_parameters` reads."""
@@ -118,6 +135,8 @@ class KVCacheType(ParametrizedAttribute, TypeAttribute):
             if self.layout.data != _CONTIGUOUS:
                 printer.print_string(", layout = ")
                 printer.print_string_literal(self.layout.data)
+            if self.values != self.size:
+                printer.print_string(f", values = {self.values.data}")
 
 
 def _key(parser: AttrParser, name: str) -> None:

@@ -24,6 +24,7 @@ from xdsl.ir import Attribute, Operation, SSAValue
 from xdsl.irdl import (
     AttrSizedOperandSegments,
     IRDLOperation,
+    ParsePropInAttrDict,
     irdl_op_definition,
     opt_operand_def,
     opt_prop_def,
@@ -59,7 +60,8 @@ class ParameterOp(IRDLOperation, HasCanonicalizationPatternsInterface):
 
     Where the parameter is a part of what stands at the source, or its transpose, ``view`` says which. Where its rows
     are those of several tensors, one below the other, ``joined`` names the others. Where the type's encoding differs
-    from what the source stores, ``by`` says how the one is made from the other.
+    from what the source stores, ``by`` says how the one is made from the other. A stack is of the layers ``first``,
+    ``first`` + ``stride``, …: all from 0 unless stated.
     """
 
     name = "transformer.parameter"
@@ -70,7 +72,10 @@ class ParameterOp(IRDLOperation, HasCanonicalizationPatternsInterface):
     joined = opt_prop_def(ArrayAttr[StringAttr])
     view = opt_prop_def(ViewAttr)
     derivation = opt_prop_def(StringAttr)
+    first = opt_prop_def(IntegerAttr)
+    stride = opt_prop_def(IntegerAttr)
 
+    irdl_options = (ParsePropInAttrDict(),)
     traits = traits_def(SymbolOpInterface())
 
     assembly_format = (
@@ -85,7 +90,9 @@ class ParameterOp(IRDLOperation, HasCanonicalizationPatternsInterface):
         derivation: str | None = None,
         view: View | None = None,
         joined: Sequence[str] = (),
+        layers: range | None = None,
     ):
+        first, stride = (0, 1) if layers is None else (layers.start, layers.step)
         super().__init__(
             properties={
                 "sym_name": StringAttr(name),
@@ -94,6 +101,8 @@ class ParameterOp(IRDLOperation, HasCanonicalizationPatternsInterface):
                 "joined": ArrayAttr(map(StringAttr, joined)) if joined else None,
                 "view": None if view is None else ViewAttr(view),
                 "derivation": None if derivation is None else StringAttr(derivation),
+                "first": IntegerAttr(first, i64) if first else None,
+                "stride": IntegerAttr(stride, i64) if stride != 1 else None,
             }
         )
 
@@ -109,10 +118,18 @@ class ParameterOp(IRDLOperation, HasCanonicalizationPatternsInterface):
         return LAYER in self.source.data
 
     @property
+    def layers(self) -> Sequence[int | None]:
+        """The layers whose parts are stacked; None alone where it is not of a layer."""
+        if not self.stacked:
+            return (None,)
+        first = 0 if self.first is None else self.first.value.data
+        stride = 1 if self.stride is None else self.stride.value.data
+        return range(first, first + stride * self.type.get_shape()[0], stride)
+
+    @property
     def sources(self) -> tuple[str, ...]:
         """The external name of each part: of the layers, and within a layer of the experts."""
-        layers = range(self.type.get_shape()[0]) if self.stacked else (None,)
-        return tuple(name for layer in layers for name in self.sources_of(layer))
+        return tuple(name for layer in self.layers for name in self.sources_of(layer))
 
     def sources_of(self, layer: int | None) -> tuple[str, ...]:
         """The external names of one layer's part: a single one, or all that are joined, or that of each expert."""
@@ -136,6 +153,12 @@ class ParameterOp(IRDLOperation, HasCanonicalizationPatternsInterface):
             raise VerifyException(f"a parameter has a static, positive shape, got {written(shape)}")
         if self.stacked and len(shape) < 2:
             raise VerifyException(f"a stacked parameter has a leading layer dimension, got shape {shape}")
+        for name, attribute, least in (("first", self.first, 0), ("stride", self.stride, 1)):
+            if attribute is not None and (not self.stacked or attribute.value.data < least):
+                raise VerifyException(
+                    f"{name} is at least {least} and of a stacked parameter, "
+                    f"got {attribute.value.data} and the source {self.source}"
+                )
         if EXPERT in self.source.data and len(shape) < 2 + self.stacked:
             raise VerifyException(f"a parameter of experts has a dimension that counts them, got shape {shape}")
         if self.joined is not None:

@@ -62,6 +62,30 @@ LLAMA_3 = {
 }
 YARN = {"rope_type": "yarn", "rope_theta": 1000.0, "factor": 4.0, "original_max_position_embeddings": 16}
 
+DEEPSEEK = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": 48,
+    "intermediate_size": 80,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 3,
+    "num_key_value_heads": 3,
+    "max_position_embeddings": 64,
+    "kv_lora_rank": 20,
+    "q_lora_rank": 28,
+    "qk_nope_head_dim": 10,
+    "qk_rope_head_dim": 6,
+    "v_head_dim": 14,
+    "n_routed_experts": 8,
+    "n_shared_experts": 2,
+    "num_experts_per_tok": 3,
+    "moe_intermediate_size": 24,
+    "first_k_dense_replace": 1,
+    "n_group": 4,
+    "topk_group": 2,
+    "routed_scaling_factor": 1.5,
+}
+SCALED = {"rope_parameters": {**YARN, "mscale": 0.707, "mscale_all_dim": 0.9, "beta_fast": 8.0}}
+
 CASES: dict[str, tuple[str, dict[str, object]]] = {
     "llama": ("llama", LLAMA),
     "llama, biases": ("llama", {**LLAMA, "attention_bias": True, "mlp_bias": True, "hidden_act": "gelu"}),
@@ -140,6 +164,11 @@ CASES: dict[str, tuple[str, dict[str, object]]] = {
         {**LLAMA, **EXPERTS, "moe_intermediate_size": 24, "num_experts_per_tok": 3, "norm_topk_prob": True},
     ),
     "gpt_oss": ("gpt_oss", {**LLAMA, **EXPERTS, "sliding_window": 5}),
+    "deepseek_v2": ("deepseek_v2", {**DEEPSEEK, "topk_method": "group_limited_greedy"}),
+    "deepseek_v2, lite": ("deepseek_v2", {**DEEPSEEK, "q_lora_rank": None, **SCALED}),
+    "deepseek_v3": ("deepseek_v3", {**DEEPSEEK, "first_k_dense_replace": 2}),
+    "deepseek_v3, scaled": ("deepseek_v3", {**DEEPSEEK, **SCALED, "attention_bias": True, "norm_topk_prob": False}),
+    "deepseek_v3, halves": ("deepseek_v3", {**DEEPSEEK, "rope_interleave": False, "n_group": 1, "topk_group": 1}),
     "bitnet": ("bitnet", WITHOUT_HEAD_SIZE),
 }
 
@@ -161,6 +190,9 @@ def make(model_type: str, fields: dict[str, object], folder: Path):
                 parameter.copy_(0.25 * noise)
             else:
                 parameter.add_(0.3 * noise)
+        for name, buffer in model.named_buffers():
+            if name.endswith("e_score_correction_bias"):
+                buffer.uniform_(0, 0.3)
     model.save_pretrained(folder)
     return model
 

@@ -25,8 +25,22 @@ LLAMA = {
 }
 GPT = {"vocab_size": 96, "n_embd": 48, "n_layer": 6, "n_head": 6, "n_positions": 64}
 EXPERTS = {"num_experts_per_tok": 2, "num_local_experts": 5, "moe_intermediate_size": 24}
+DEEPSEEK = {**LLAMA, "num_key_value_heads": 6, "head_dim": None} | {
+    "kv_lora_rank": 16,
+    "q_lora_rank": 24,
+    "qk_nope_head_dim": 8,
+    "qk_rope_head_dim": 4,
+    "v_head_dim": 6,
+    "n_routed_experts": 8,
+    "n_shared_experts": 1,
+    "num_experts_per_tok": 2,
+    "moe_intermediate_size": 24,
+    "first_k_dense_replace": 2,
+}
 CONFIGURATIONS: dict[str, dict[str, object]] = {
     "bitnet": LLAMA,
+    "deepseek_v2": DEEPSEEK,
+    "deepseek_v3": DEEPSEEK,
     "falcon": {"vocab_size": 96, "hidden_size": 48, "num_hidden_layers": 6, "num_attention_heads": 6},
     "gemma": LLAMA,
     "gemma2": LLAMA,
@@ -53,9 +67,13 @@ GATED = ["linear"] * 3 + ["gate", "add"]
 PLAIN = ["linear"] * 2 + ["activate", "add"]
 MIXTURE = ["linear", "expert_gates", "moe", "add"]
 CENTERED = ["layer_norm", "layer_norm"]
+LATENT = [*ROTATED, *["linear"] * 6, *["head_linear"] * 2, "join_heads", "append_kv", "attention", "add", *PRE, *PRE]
+SHARED = [*MIXTURE, *["linear"] * 3, "gate", "add"]
 LLAMA_LAYER = ROTATED + ATTENTION + PRE + GATED
 LAYERS: dict[str, dict[str, list[str]]] = {
     "bitnet": {"layer": LLAMA_LAYER + PRE},
+    "deepseek_v2": {"dense": LATENT + GATED, "layer": LATENT + SHARED},
+    "deepseek_v3": {"dense": LATENT + GATED, "layer": LATENT + SHARED},
     "falcon": {"layer": [*ROTATED, *ATTENTION, "layer_norm", *PLAIN]},
     "gemma": {"layer": LLAMA_LAYER},
     "gemma2": dict.fromkeys(("sliding", "full"), LLAMA_LAYER + PRE),
