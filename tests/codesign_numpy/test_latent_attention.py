@@ -130,7 +130,7 @@ def reference(shape: dict[str, int | None], weights: dict[str, NDArray[np.float3
 
 
 @pytest.mark.parametrize("pipeline", [None, "block-attention{keys=3}", "fuse"])
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(shape=SHAPES, seed=st.integers(0, 1000))
 def test_absorbed_is_expanded(tmp_path_factory, pipeline, shape, seed) -> None:
     folder: Path = tmp_path_factory.mktemp("model")
