@@ -17,11 +17,11 @@ from codesign_cost.fit import Fit, check, level
 from codesign_cost.laws import Law, law_of
 from codesign_cost.machine import Machine
 from codesign_cost.money import Money
-from codesign_cost.reader import kv_cache_type, read_demand
+from codesign_cost.reader import elementwise_operations, kv_cache_type, read_demand
 from codesign_cost.result import CostResult
 from codesign_cost.technology import Figure
 from codesign_cost.variants import Changes, vary
-from codesign_dialects.chip import Link, System, SystemOp
+from codesign_dialects.chip import Link, System, SystemOp, Vector
 
 _CHUNK = 4096
 """Designs priced together: enough to hide what a call costs, few enough for the processor's cache."""
@@ -42,6 +42,9 @@ def price(program: Program, chip: Chip, workload: Workload, *, chips: int = 1, s
         raise CostError(f"{program.name} is specialized to batch={program.batch}; the workload has {workload.batch}")
     machine = machine_of(chip, chips=chips, stages=stages)
     law = law_of(machine)
+    needs = list(elementwise_operations(program))
+    if needs and not machine.parts(Vector):
+        raise CostError(f"chip @{machine.design.name} has no vector unit, so none that runs {', '.join(needs)}")
     fit = check(program, machine, workload)
     machine = replace(machine, resident=fit.needed <= machine.chips * machine.sram_capacity())
     request = Request.of(program, machine, law, workload)

@@ -53,12 +53,21 @@ def read_demand(program: Program, *, batch: int, tokens: Array, past: Array) -> 
 
 def unknown_operations(program: Program) -> Iterator[str]:
     """The operations of the program's functions that cannot be priced, each once."""
+    return _operations(program, lambda kind: kind not in _READERS)
+
+
+def elementwise_operations(program: Program) -> Iterator[str]:
+    """The operations of the program's functions that need a vector unit, each once."""
+    return _operations(program, lambda kind: _READERS.get(kind) is _Reader.read_elementwise)
+
+
+def _operations(program: Program, wanted: Callable[[type[Operation]], bool]) -> Iterator[str]:
     seen: set[str] = set()
     for function in program.module.ops:
         if not isinstance(function, func.FuncOp):
             continue
         for op in function.body.walk():
-            if type(op) not in _READERS and op.name not in seen:
+            if wanted(type(op)) and op.name not in seen:
                 seen.add(op.name)
                 yield op.name
 

@@ -86,7 +86,7 @@ def test_unknown_chip_and_model(process):
 @pytest.mark.parametrize(
     ("pipeline", "said"),
     [
-        ("quantise", "Did you mean quantize?"),
+        ("quantise", "Did you mean quantize"),
         ("quantize{wieghts=int8}", "Options: weights: "),
         ("quantize{group=eight}", "Options: weights: "),
         ("quantize{weights=int8", "pipeline"),
@@ -220,3 +220,67 @@ def test_a_chip_that_does_not_verify(codesign, tmp_path):
     outcome = codesign("show", "chip", chip)
     assert outcome.code == 1
     assert "16 GiB" in outcome.error or "unit" in outcome.error
+
+
+EDGE = Path(__file__).parents[2] / "codesign" / "chips" / "edge.mlir"
+
+
+@pytest.mark.parametrize(
+    ("stated", "instead", "said"),
+    [
+        ("lanes = 32, width = 32", "lanes = -4, width = 32", "chip.matmul @mxu: lanes: expected a whole number from 1"),
+        ("lanes = 32, width = 32", "lanes = 0, width = 32", "got 0"),
+        ('"68 GB/s"', '"-68 GB/s"', 'expected a bandwidth above zero, got "-68 GB/s"'),
+        ('"68 GB/s"', '"0 GB/s"', 'expected a bandwidth above zero, got "0 GB/s"'),
+        ('"68 GB/s"', "68", '68 has no unit; a bandwidth is written like "68 GB/s"'),
+        ('"estimated: row miss', '"estimated: range; range 1 to 2 W; range', "chip.memory @dram"),
+        (
+            "chip.vector @vpu {lanes = 16}",
+            "chip.router @vpu {lanes = 16}",
+            "no vector unit, so none that runs transformer.",
+        ),
+    ],
+)
+def test_a_chip_that_cannot_be(codesign, tmp_path, stated, instead, said):
+    chip, text = tmp_path / "chip.mlir", EDGE.read_text()
+    assert stated in text
+    chip.write_text(text.replace(stated, instead))
+    outcome = codesign("cost", "embedded", "--chip", chip)
+    assert outcome.code == 1 and said in outcome.error
+
+
+def test_a_batch_that_cannot_fit_is_told_what_would(codesign):
+    asked = ("cost", "llama-2-7b", "--chip", "h100", "--batch", "1000000")
+    outcome = codesign(*asked)
+    assert outcome.code == 1 and "short by" in outcome.error
+    largest = outcome.error.split("--batch ")[1].split(",")[0]
+    assert codesign(*asked[:-1], largest).code == 0
+    assert codesign(*asked[:-1], int(largest) + 1).code == 1
+
+
+@pytest.mark.parametrize(
+    ("chip", "chips", "said"),
+    [
+        ("sn40l", 2, "2 chips share a model over one chip.link, and it states 0"),
+        ("pair.mlir", 1, "4 chips cannot reach each other by it"),
+    ],
+)
+def test_a_network_that_does_not_reach(codesign, tmp_path, chip, chips, said):
+    (tmp_path / "pair.mlir").write_text(
+        "chip.system @pair {chip.instance @gpu count(4) {design = @h100} "
+        'chip.link @wire {kind = "wire", bandwidth = "10 GB/s", topology = "point_to_point"}}'
+    )
+    name = tmp_path / chip if chip.endswith(".mlir") else chip
+    outcome = codesign("cost", "embedded", "--chip", name, "--chips", chips)
+    assert outcome.code == 1 and said in outcome.error
+
+
+def test_an_operation_that_nothing_prices_is_named(codesign, tmp_path):
+    model = tmp_path / "model.mlir"
+    assert codesign("import", "embedded", "-o", model).code == 0
+    text = model.read_text()
+    odd = "%odd = arith.constant 1 : index\n    %odder = arith.addi %odd, %odd : index\n    "
+    first = text.index("%0 = transformer.get")
+    model.write_text(text[:first] + odd + text[first:])
+    outcome = codesign("cost", model, "--chip", "h100")
+    assert outcome.code == 1 and "arith.addi" in outcome.error
