@@ -2,13 +2,14 @@
 """The kernels as an object, and the layout of weights that they read."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from codesign.plugins.kernels import Floats
+from codesign.plugins.kernels import Floats, Memory
 from codesign_numba import products, steps
-from codesign_numba.lanes import LANES
+from codesign_numba.lanes import HAS_DOT, LANES
 
 _NONE, _ONE = np.empty(0, np.float32), np.float32(1)
 
@@ -17,7 +18,7 @@ _NONE, _ONE = np.empty(0, np.float32), np.float32(1)
 class Tiles:
     """Weights in tiles of sixteen rows, as :mod:`codesign_numba.products` reads them.
 
-    Codes are ``integer + zero`` of 8 or 4 `bits`; a row has `columns` of them, a multiple of four, and a scale for
+    Codes are ``integer + zero`` of 8 or 4 `bits`; a row has `columns` of them, a multiple of eight, and a scale for
     every `block`. Scales and offsets are ``[tiles, blocks, lanes]``, flat; `rows` tells how many rows are not padding.
     """
 
@@ -41,6 +42,9 @@ class Tiles:
 
     def integer_product(self, x: Floats, scale: Floats, out: Floats) -> None:
         """Write ``weights · x · scale`` into `out`, x being integers and every sum of a block exact."""
+        if HAS_DOT:
+            products.dot_product(self.codes, self.scales, self.bits, self.zero, self.block, x, scale[0], out)
+            return
         products.product(
             self.codes, self.scales, self.offsets, self.bits, self.zero, self.block, x, scale[0], True, out
         )
@@ -68,27 +72,27 @@ class NumbaKernels:
     attend = staticmethod(steps.attend)
 
     def takes(self, block: int) -> bool:
-        """Four columns of a block are multiplied at a time."""
-        return block % 4 == 0
+        """Eight columns of a block are multiplied at a time."""
+        return block % 8 == 0
 
-    def pack(self, integers: NDArray[np.int8], scales: Floats, offsets: Floats | None) -> Tiles:
+    def pack(self, integers: NDArray[np.int8], scales: Floats, offsets: Floats | None, memory: Memory) -> Tiles:
         """Lay out integers ``[out, in]`` in 4 bits where all fit, else in 8."""
         rows, columns = integers.shape
         low, high = int(integers.min(initial=0)), int(integers.max(initial=0))
         bits, zero = next(
             (bits, zero) for bits, zero in ((4, 8), (4, 0), (8, 128)) if low + zero >= 0 and high + zero < 2**bits
         )
-        padded = np.zeros((-(-rows // LANES) * LANES, -(-columns // 4) * 4), np.int8)
+        padded = np.zeros((-(-rows // LANES) * LANES, -(-columns // 8) * 8), np.int8)
         padded[:rows, :columns] = integers
-        codes = (padded.view(np.uint8) + np.uint8(zero)).reshape(-1, LANES, padded.shape[1] // 4, 2, 2)
+        codes = (padded.view(np.uint8) + np.uint8(zero)).reshape(-1, LANES, padded.shape[1] // 8, 2, 4)
         if bits == 8:
             tiles = codes.transpose(0, 2, 3, 1, 4)
         else:
             tiles = (codes[:, :, :, 0] | codes[:, :, :, 1] << np.uint8(4)).transpose(0, 2, 1, 3)
         return Tiles(
-            np.ascontiguousarray(tiles).reshape(-1),
-            _tiled(scales),
-            _NONE if offsets is None else _tiled(offsets),
+            _placed(tiles, memory),
+            _tiled(scales, memory),
+            _NONE if offsets is None else _tiled(offsets, memory),
             bits,
             zero,
             padded.shape[1] // scales.shape[1],
@@ -97,9 +101,15 @@ class NumbaKernels:
         )
 
 
-def _tiled(values: Floats) -> Floats:
+def _placed(values: NDArray[Any], memory: Memory) -> NDArray[Any]:
+    place = memory(values.nbytes).view(values.dtype)
+    place.reshape(values.shape)[...] = values
+    return place
+
+
+def _tiled(values: Floats, memory: Memory) -> Floats:
     """``[rows, blocks]`` as ``[tiles, blocks, lanes]``, flat, with zeros for the rows that fill up the last tile."""
     rows, blocks = values.shape
     padded = np.zeros((-(-rows // LANES) * LANES, blocks), np.float32)
     padded[:rows] = values
-    return np.ascontiguousarray(padded.reshape(-1, LANES, blocks).swapaxes(1, 2)).reshape(-1)
+    return _placed(padded.reshape(-1, LANES, blocks).swapaxes(1, 2), memory)

@@ -1,12 +1,12 @@
 # pyright: basic, reportCallIssue=false
 """Products of one token with packed weights, sixteen rows side by side.
 
-A tile is sixteen rows. Its bytes are those of the first columns of all its rows, then of the next: a load brings two
-bytes of every row, each lane sums its own row, and memory is read in one stream from end to end. Two bytes are two
-codes, or four of four bits: of columns k and k + 1 in the low halves, k + 2 and k + 3 in the high ones.
+A tile is sixteen rows. Its bytes are those of the first columns of all its rows, then of the next: a load brings four
+bytes of every row, each lane sums its own row, and memory is read in one stream from end to end. Four bytes are four
+codes, or eight of four bits: of columns k to k + 3 in the low halves, k + 4 to k + 7 in the high ones.
 
-A code becomes float32 where it lies in those two bytes, as 2⁸, 2⁴ or 2¹² times itself; the inputs are divided by as
-much beforehand. Both are exact.
+For float32 sums a code is taken where it lies in two of those bytes, as 2⁸, 2⁴ or 2¹² times itself; the inputs are
+divided by as much beforehand. Both are exact.
 """
 
 import numpy as np
@@ -15,7 +15,10 @@ from numba import njit
 from codesign_numba.lanes import (
     LANES,
     add,
+    add_ints,
     add_whole,
+    both,
+    dot,
     field,
     floats,
     ints,
@@ -25,14 +28,15 @@ from codesign_numba.lanes import (
     multiply_add,
     prefetch,
     rounded,
+    shift,
     store,
 )
 
 AHEAD = 2304
 """Bytes by which codes are asked for before they are needed."""
 
-STEP = 2 * LANES
-"""Bytes of a load: two of each row."""
+STEP = 4 * LANES
+"""Bytes of a load: four of each row."""
 
 PIECE = 4096
 """Columns whose products float32 sums exactly: each of four sums has a quarter of them, below 2⁷ · 2⁷ each."""
@@ -47,33 +51,35 @@ def _sum_bytes(codes, at, spread, first, last, zero):
     a = b = c = d = floats(np.float32(0))
     for k in range(first, last, 4):
         prefetch(codes, at + AHEAD)
-        pair, next_pair = load_codes(codes, at), load_codes(codes, at + STEP)
-        a = multiply_add(field(pair, low, zero_low), spread[k], a)
-        b = multiply_add(field(pair, high, zero_high), spread[k + 1], b)
-        c = multiply_add(field(next_pair, low, zero_low), spread[k + 2], c)
-        d = multiply_add(field(next_pair, high, zero_high), spread[k + 3], d)
-        at += 2 * STEP
+        four = load_codes(codes, at)
+        upper = shift(four, np.int32(16))
+        a = multiply_add(field(four, low, zero_low), spread[k], a)
+        b = multiply_add(field(four, high, zero_high), spread[k + 1], b)
+        c = multiply_add(field(upper, low, zero_low), spread[k + 2], c)
+        d = multiply_add(field(upper, high, zero_high), spread[k + 3], d)
+        at += STEP
     return a, b, c, d
 
 
 @njit(cache=True)
 def _sum_halves(codes, at, spread, first, last, zero):
-    mask_a, mask_b, mask_c, mask_d = (
-        ints(np.int32(0xF)),
-        ints(np.int32(0xF00)),
-        ints(np.int32(0xF0)),
-        ints(np.int32(0xF000)),
-    )
+    mask_a, mask_b = ints(np.int32(0xF)), ints(np.int32(0xF00))
+    mask_c, mask_d = ints(np.int32(0xF0)), ints(np.int32(0xF000))
     zero_a, zero_b = floats(np.float32(_WHOLE + zero)), floats(np.float32(_WHOLE + 256 * zero))
     zero_c, zero_d = floats(np.float32(_WHOLE + 16 * zero)), floats(np.float32(_WHOLE + 4096 * zero))
     a = b = c = d = floats(np.float32(0))
-    for k in range(first, last, 4):
+    for k in range(first, last, 8):
         prefetch(codes, at + AHEAD)
         four = load_codes(codes, at)
+        upper = shift(four, np.int32(16))
         a = multiply_add(field(four, mask_a, zero_a), spread[k], a)
         b = multiply_add(field(four, mask_b, zero_b), spread[k + 1], b)
-        c = multiply_add(field(four, mask_c, zero_c), spread[k + 2], c)
-        d = multiply_add(field(four, mask_d, zero_d), spread[k + 3], d)
+        c = multiply_add(field(four, mask_c, zero_c), spread[k + 4], c)
+        d = multiply_add(field(four, mask_d, zero_d), spread[k + 5], d)
+        a = multiply_add(field(upper, mask_a, zero_a), spread[k + 2], a)
+        b = multiply_add(field(upper, mask_b, zero_b), spread[k + 3], b)
+        c = multiply_add(field(upper, mask_c, zero_c), spread[k + 6], c)
+        d = multiply_add(field(upper, mask_d, zero_d), spread[k + 7], d)
         at += STEP
     return a, b, c, d
 
@@ -83,13 +89,20 @@ def _spread(x, columns, bits):
     """The inputs, each divided by what the place of its code multiplies with, and zeros up to `columns`."""
     spread = np.zeros(columns, np.float32)
     spread[: len(x)] = x
-    if bits == 8:
-        spread[1::2] *= np.float32(2.0**-8)
-    else:
-        spread[1::4] *= np.float32(2.0**-8)
-        spread[2::4] *= np.float32(2.0**-4)
-        spread[3::4] *= np.float32(2.0**-12)
+    spread[1::2] *= np.float32(2.0**-8)
+    if bits == 4:
+        for k in range(4, columns, 8):
+            spread[k : k + 4] *= np.float32(2.0**-4)
     return spread
+
+
+@njit(cache=True)
+def _write(out, tile, values, tail):
+    if (tile + 1) * LANES <= len(out):
+        store(out, tile * LANES, values)
+    else:
+        store(tail, 0, values)
+        out[tile * LANES :] = tail[: len(out) - tile * LANES]
 
 
 @njit(cache=True)
@@ -133,11 +146,40 @@ def product(codes, scales, offsets, bits, zero, block, x, x_scale, exact, out):
             # A first sum of −0 stays what it is.
             total = part if b == 0 else add(total, part)
         total = multiply(total, floats(x_scale))
-        if (tile + 1) * LANES <= len(out):
-            store(out, tile * LANES, total)
-        else:
-            store(tail, 0, total)
-            out[tile * LANES :] = tail[: len(out) - tile * LANES]
+        _write(out, tile, total, tail)
+
+
+@njit(cache=True)
+def dot_product(codes, scales, bits, zero, block, x, x_scale, out):
+    """As :func:`product` of whole numbers, each operation rounded in the same order, by products of bytes."""
+    tiles, blocks = (len(out) + LANES - 1) // LANES, len(scales) // ((len(out) + LANES - 1) // LANES * LANES)
+    inputs, sums = np.zeros(blocks * block, np.int8), np.zeros(blocks, np.int32)
+    for k in range(len(x)):
+        inputs[k] = np.int8(x[k])
+        sums[k // block] += np.int32(x[k])
+    low, tail, at = ints(np.int32(0x0F0F0F0F)), np.empty(LANES, np.float32), 0
+    for tile in range(tiles):
+        total = floats(np.float32(0))
+        for b in range(blocks):
+            # Codes are `zero` too large.
+            first, second = ints(np.int32(-zero * sums[b])), ints(np.int32(0))
+            if bits == 8:
+                for k in range(b * block, (b + 1) * block, 8):
+                    prefetch(codes, at + AHEAD)
+                    prefetch(codes, at + STEP + AHEAD)
+                    first = dot(first, load_codes(codes, at), inputs, k)
+                    second = dot(second, load_codes(codes, at + STEP), inputs, k + 4)
+                    at += 2 * STEP
+            else:
+                for k in range(b * block, (b + 1) * block, 8):
+                    prefetch(codes, at + AHEAD)
+                    four = load_codes(codes, at)
+                    first = dot(first, both(four, low), inputs, k)
+                    second = dot(second, both(shift(four, np.int32(4)), low), inputs, k + 4)
+                    at += STEP
+            part = multiply(rounded(add_ints(first, second)), load(scales, (tile * blocks + b) * LANES))
+            total = part if b == 0 else add(total, part)
+        _write(out, tile, multiply(total, floats(x_scale)), tail)
 
 
 @njit(cache=True)
@@ -146,9 +188,9 @@ def unpack(codes, bits, zero, columns, first, out):
     `columns` codes."""
     per_row = columns * bits // 8
     for row in range(len(out)):
-        start = (first + row) // LANES * LANES * per_row + (first + row) % LANES * 2
+        start = (first + row) // LANES * LANES * per_row + (first + row) % LANES * 4
         for k in range(out.shape[1]):
             if bits == 8:
-                out[row, k] = np.int32(codes[start + k // 2 * STEP + k % 2]) - zero
+                out[row, k] = np.int32(codes[start + k // 4 * STEP + k % 4]) - zero
             else:
-                out[row, k] = np.int32((codes[start + k // 4 * STEP + k % 2] >> (4 * (k // 2 % 2))) & 15) - zero
+                out[row, k] = np.int32((codes[start + k // 8 * STEP + k % 4] >> (k // 4 % 2 * 4)) & 15) - zero

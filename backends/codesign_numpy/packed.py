@@ -99,19 +99,21 @@ def packed_weights(weights: Sequence[Weight], plan: Plan) -> PackedMatrix | Comp
     return cast(PackedMatrix | CompiledMatrix, plan.weights[key])
 
 
-def _prepare(weights: Sequence[Weight], plan: Plan) -> PackedMatrix | CompiledMatrix:
-    parts = [part for weight in weights for part in plan.parameters.encoded(weight.name, weight.layer)]
+def _prepare(sources: Sequence[Weight], plan: Plan) -> PackedMatrix | CompiledMatrix:
+    parts = [part for source in sources for part in plan.parameters.encoded(source.name, source.layer)]
     encoding, columns = parts[0].encoding, parts[0].elements.shape[1]
     rows = sum(len(part.elements) for part in parts)
-    integers = plan.parameters.arena.array((rows, columns), np.int8)
-    np.concatenate([part.elements for part in parts], out=integers, casting="unsafe")
+    elements = [part.elements.astype(np.int8, copy=False) for part in parts]
     scales, offsets = (_companions(parts, name) for name in ("scale", "offset"))
     assert scales is not None
-    size = max(CACHED_VALUES, columns)
+    arena, size = plan.parameters.arena, max(CACHED_VALUES, columns)
     scratch = cast(Scratch, plan.weights.setdefault(("scratch", size), Scratch.holding(size)))
     if plan.kernels is not None and plan.kernels.takes(encoding.block or 0):
-        return CompiledMatrix(plan.kernels.pack(integers, scales, offsets), (rows, columns), scratch.values)
-    return PackedMatrix(integers, scales, scratch)
+        weights = plan.kernels.pack(
+            np.concatenate(elements), scales, offsets, lambda nbytes: arena.array((nbytes,), np.uint8)
+        )
+        return CompiledMatrix(weights, (rows, columns), scratch.values)
+    return PackedMatrix(np.concatenate(elements, out=arena.array((rows, columns), np.int8)), scales, scratch)
 
 
 def _companions(parts: Sequence[Encoded], name: str) -> Floats | None:

@@ -4,12 +4,15 @@ Kernels are found by their name (hook ``register_kernels``), and so is the execu
 ``codesign run --executor NAME``.
 """
 
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
+Memory = Callable[[int], NDArray[np.uint8]]
+"""Gives so many bytes, which begin on a cache line and are fast to read."""
 
 
 class PackedWeights(Protocol):
@@ -43,7 +46,7 @@ class Kernels(Protocol):
         """Whether weights with a scale for every `block` of a row can be packed; 0 stands for a scale a row."""
         ...
 
-    def pack(self, integers: NDArray[np.int8], scales: Floats, offsets: Floats | None) -> PackedWeights:
+    def pack(self, integers: NDArray[np.int8], scales: Floats, offsets: Floats | None, memory: Memory) -> PackedWeights:
         """Lay out weights: integers ``[out, in]`` (unsigned ones below 128), scales and offsets ``[out, blocks]``."""
         ...
 

@@ -12,7 +12,7 @@ from codesign.errors import CodesignError
 from codesign.ir import apply_passes, parse_passes
 from codesign.numerics.activation_quantizer import quantize_rows
 from codesign.plugins.manager import plugins
-from codesign_numba import plugin
+from codesign_numba import kernels, plugin
 from codesign_numba.kernels import NumbaKernels
 from codesign_numpy.compiled import CompiledMatrix
 from codesign_numpy.executor import NumpyExecutor, NumpySession
@@ -28,7 +28,7 @@ def weights(draw, offsets_too=True):
     """Integers ``[out, in]``, scales and offsets ``[out, blocks]``, and the name of their range."""
     name = draw(st.sampled_from(sorted(RANGES)))
     rows, blocks = draw(st.integers(1, 40)), draw(st.integers(1, 5))
-    columns = draw(st.integers(1, 150)) if blocks == 1 else 4 * blocks * draw(st.integers(1, 12))
+    columns = draw(st.integers(1, 150)) if blocks == 1 else 8 * blocks * draw(st.integers(1, 6))
     random = np.random.default_rng(draw(st.integers(0, 2**32)))
     integers = random.integers(*RANGES[name], (rows, columns)).astype(np.int8)
     # The whole range, so that the bits that it takes do not depend on chance.
@@ -45,27 +45,35 @@ def values_of(integers, scales, offsets):
     return values if offsets is None else values + np.repeat(offsets.astype(np.float64), width, axis=1)
 
 
+def pack(integers, scales, offsets=None):
+    return KERNELS.pack(integers, scales, offsets, lambda nbytes: np.empty(nbytes, np.uint8))
+
+
 @settings(max_examples=60)
 @given(weights())
 def test_a_product_is_within_the_bound_of_a_float32_sum(drawn) -> None:
     _, integers, scales, offsets, random = drawn
     x = random.standard_normal(integers.shape[1]).astype(np.float32)
     out = np.full(len(integers), np.nan, np.float32)
-    KERNELS.pack(integers, scales, offsets).product(x, out)
+    pack(integers, scales, offsets).product(x, out)
     magnitudes = np.abs(values_of(integers, scales, None)) + np.abs(values_of(0 * integers, scales, offsets))
     # Any order of adding n terms is off by less than n + 3 half units of the sum of their magnitudes.
     bound = (integers.shape[1] + 6) * 2.0**-24 * (magnitudes @ np.abs(x.astype(np.float64)))
     assert (np.abs(out - values_of(integers, scales, offsets) @ x) <= bound + 1e-35).all()
 
 
+@pytest.mark.parametrize("dots", [False, True])
 @settings(max_examples=60)
 @given(weights(offsets_too=False))
-def test_an_integer_product_is_exact(drawn) -> None:
+def test_an_integer_product_is_exact(dots, drawn) -> None:
+    """By products of bytes, as one instruction or several, and by float32."""
     _, integers, scales, _, random = drawn
     x = random.integers(-127, 128, integers.shape[1])
     scale = random.uniform(1e-3, 1, 1).astype(np.float32)
     out = np.full(len(integers), np.nan, np.float32)
-    KERNELS.pack(integers, scales, None).integer_product(x.astype(np.float32), scale, out)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kernels, "HAS_DOT", dots)
+        pack(integers, scales).integer_product(x.astype(np.float32), scale, out)
     blocks = (-1, scales.shape[1], integers.shape[1] // scales.shape[1])
     sums = (integers.astype(np.int64) * x).reshape(blocks).sum(axis=-1)
     total = sums[:, 0].astype(np.float32) * scales[:, 0]
@@ -79,7 +87,7 @@ def test_the_largest_sums_are_exact() -> None:
     for x, weight in ((127.0, 127), (127.0, -128), (-127.0, -128)):
         integers = np.full((3, 20_001), weight, np.int8)
         out = np.empty(3, np.float32)
-        KERNELS.pack(integers, np.ones((3, 1), np.float32), None).integer_product(
+        pack(integers, np.ones((3, 1), np.float32)).integer_product(
             np.full(20_001, x, np.float32), np.ones(1, np.float32), out
         )
         assert out.tolist() == [float(np.float32(20_001 * int(x) * weight))] * 3
@@ -89,8 +97,8 @@ def test_the_largest_sums_are_exact() -> None:
 @given(weights(), st.data())
 def test_packed_weights_take_what_they_say_and_unpack(drawn, data) -> None:
     name, integers, scales, offsets, _ = drawn
-    packed = KERNELS.pack(integers, scales, offsets)
-    rows, columns = -(-len(integers) // 16) * 16, -(-integers.shape[1] // 4) * 4
+    packed = pack(integers, scales, offsets)
+    rows, columns = -(-len(integers) // 16) * 16, -(-integers.shape[1] // 8) * 8
     if integers.size > 1:
         assert packed.codes.nbytes == rows * columns * BYTES[name]
     first = data.draw(st.integers(0, len(integers) - 1))
