@@ -1,6 +1,6 @@
 """Layer three, the combiner: demand and laws into the time and energy of a request, for one design or for many."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -117,9 +117,14 @@ class Request:
     @classmethod
     def on(cls, demand: Demand, points: Points, machine: Machine, law: Law, parts: int = 1) -> "Request":
         """The request of a demand that was read before."""
+        closer = law.closer and law.closer(machine, demand.tables)
+        law = closer or law
         values = law.values(machine)
+        usages: Sequence[Usage] = [law.usage(table, machine, values) for table in demand.tables]
+        if law.overlap is not None:
+            usages = law.overlap(demand.tables, usages, machine)
         spent = tuple(
-            Spent(table, law.usage(table, machine, values), points.weights_of(table)) for table in demand.tables
+            Spent(table, usage, points.weights_of(table)) for table, usage in zip(demand.tables, usages, strict=True)
         )
         return cls(spent, parts, machine.pipeline, machine.tensor, EnergyRates.of(machine))
 

@@ -59,7 +59,8 @@ class Product:
 
 @dataclass(frozen=True)
 class Attention:
-    """Attention of one layer: `pairs` query-key pairs for each head of each sequence, `context` keys read.
+    """Attention of one layer, of `tokens` behind `past` ones: `pairs` query-key pairs for each head of each sequence,
+    `context` keys read, in blocks of `block` keys, or 0 for all at once.
 
     A key has `size` features, a value `value_size`. Of each token a KV head stores `copies` rows of `size`: key and
     value, or one where the value is a part of the key.
@@ -72,23 +73,27 @@ class Attention:
     kv_heads: int
     size: int
     tokens: Array
+    past: Array
     context: Array
     pairs: Array
     cache: Encoding
     value_size: int
     copies: int
+    block: int
 
 
 @dataclass(frozen=True)
 class Elementwise:
-    """Work of `operations` an element on a vector unit.
+    """Work of `operations` an element on a vector unit, on `rows` tokens' features, those of a token in `heads` parts.
 
     `memory_bytes` is what only memory holds: rows of a table, the cache. Several chips divide what is `sharded`.
     """
 
     name: str
     repeat: Array
+    rows: Array
     elements: Array
+    heads: int
     operations: int
     memory_bytes: Array
     leads: bool
@@ -160,11 +165,13 @@ class Attentions:
     kv_heads: Array
     size: Array
     tokens: Array
+    past: Array
     context: Array
     pairs: Array
     token_bytes: Array
     value_size: Array
     copies: Array
+    block: Array
     caches: tuple[Encoding, ...]
 
     @classmethod
@@ -178,6 +185,7 @@ class Attentions:
             kv_heads=_column([item.kv_heads for item in items]),
             size=_column([item.size for item in items]),
             tokens=_points([item.tokens for item in items]),
+            past=_points([item.past for item in items]),
             context=_points([item.context for item in items]),
             pairs=_points([item.pairs for item in items]),
             token_bytes=_column(
@@ -185,6 +193,7 @@ class Attentions:
             ),
             value_size=_column([item.value_size for item in items]),
             copies=_column([item.copies for item in items]),
+            block=_column([item.block for item in items]),
             caches=tuple(item.cache for item in items),
         )
 
@@ -205,7 +214,9 @@ class Elementwises:
 
     names: tuple[str, ...]
     repeat: Array
+    rows: Array
     elements: Array
+    heads: Array
     operations: Array
     memory_bytes: Array
     leads: Array
@@ -217,7 +228,9 @@ class Elementwises:
         return cls(
             names=tuple(item.name for item in items),
             repeat=_points([item.repeat for item in items]),
+            rows=_points([item.rows for item in items]),
             elements=_points([item.elements for item in items]),
+            heads=_column([item.heads for item in items]),
             operations=_column([item.operations for item in items]),
             memory_bytes=_points([item.memory_bytes for item in items]),
             leads=_column([item.leads for item in items]),

@@ -50,11 +50,13 @@ class Measured:
             kv_heads=kv_heads,
             size=size,
             tokens=tokens * _ONE,
+            past=past * _ONE,
             context=context * _ONE,
             pairs=pairs * _ONE,
             cache=cache,
             value_size=size,
             copies=2,
+            block=0,
         )
 
     def _product(self) -> Product:

@@ -241,9 +241,9 @@ class _Reader:
                 )
             )
         repeat = self.repeat * self.iterations
-        self._note("gate", chosen * shape_of(op.up)[1], 0 * self.past, repeat, sharded=True)
+        self._note("gate", chosen, shape_of(op.up)[1], 0 * self.past, repeat, sharded=True)
         self.tensors[op.result] = _Tensor(input.tokens)
-        self._note("combine", chosen * features(op.result), 0 * self.past, repeat, sharded=False)
+        self._note("combine", chosen, features(op.result), 0 * self.past, repeat, sharded=False)
         self._note_collective(op.result, "all_reduce")
 
     def read_append(self, op: Operation) -> None:
@@ -251,7 +251,7 @@ class _Reader:
         cache = cache_of(op.cache)
         tokens = self._tensor(op.keys).tokens
         per_token = cache.copies * cache.encoding.data.bits((self.batch, cache.heads.data, cache.size.data)) / 8
-        self._note_elementwise("append_kv", op.keys, memory_bytes=per_token * tokens)
+        self._note_elementwise("append_kv", op.keys, memory_bytes=per_token * tokens, heads=cache.heads.data)
 
     def read_attention(self, op: Operation) -> None:
         assert isinstance(op, transformer.AttentionOp)
@@ -265,18 +265,22 @@ class _Reader:
             hidden = context - window - (beyond - 1) / 2  # keys that each of them does not see, in the mean
             pairs = pairs - beyond * hidden
             context = np.minimum(context, window - 1 + tokens)
-        self._note_attention(op, context, pairs)
+        self._note_attention(op, context, pairs, block=0)
 
     def read_attention_block(self, op: Operation) -> None:
         assert isinstance(op, transformer.AttentionBlockOp)
         tokens = self._tensor(op.queries).tokens
         context = op.keys.value.data * self.iterations
-        self._note_attention(op, context, tokens * context)
+        self._note_attention(op, context, tokens * context, block=op.keys.value.data)
         for result in op.results:
             self._copy(op.queries, result)
 
     def _note_attention(
-        self, op: transformer.AttentionOp | transformer.AttentionBlockOp, context: Array, pairs: Array
+        self,
+        op: transformer.AttentionOp | transformer.AttentionBlockOp,
+        context: Array,
+        pairs: Array,
+        block: int,
     ) -> None:
         queries = self._tensor(op.queries)
         cache = cache_of(op.cache)
@@ -290,23 +294,26 @@ class _Reader:
                 kv_heads=cache.heads.data,
                 size=cache.size.data,
                 tokens=queries.tokens,
+                past=self.past,
                 context=context,
                 pairs=pairs,
                 cache=cache.encoding.data,
                 value_size=cache.values.data,
                 copies=cache.copies,
+                block=block,
             )
         )
         if op.softcap is not None:
-            self._note("softcap", self.batch * heads * pairs, 0 * pairs, self.repeat, sharded=queries.sharded)
-        self._note("softmax", self.batch * heads * pairs, 0 * pairs, self.repeat, sharded=queries.sharded)
+            self._note("softcap", self.batch * pairs, heads, 0 * pairs, self.repeat, sharded=queries.sharded)
+        self._note("softmax", self.batch * pairs, heads, 0 * pairs, self.repeat, sharded=queries.sharded)
         self.tensors[op.results[0]] = queries
 
     def read_elementwise(self, op: Operation) -> None:
         first = next(operand for operand in op.operands if operand in self.tensors)
         for result in op.results:
             self._copy(first, result)
-        self._note_elementwise(op.name.removeprefix("transformer."), op.results[0])
+        heads = op.heads.value.data if isinstance(op, transformer.RotaryOp) else 1
+        self._note_elementwise(op.name.removeprefix("transformer."), op.results[0], heads=heads)
 
     def read_add(self, op: Operation) -> None:
         assert isinstance(op, transformer.AddOp)
@@ -328,15 +335,37 @@ class _Reader:
         for result in op.results:
             self._copy(op.queries, result)
 
-    def _note_elementwise(self, name: str, value: SSAValue, memory_bytes: Array | None = None) -> None:
+    def _note_elementwise(self, name: str, value: SSAValue, memory_bytes: Array | None = None, heads: int = 1) -> None:
         tensor = self._tensor(value)
-        elements = self.batch * tensor.tokens * features(value)
+        rows = self.batch * tensor.tokens
         moved = np.zeros_like(self.past) if memory_bytes is None else memory_bytes
-        self._note(name, elements, moved, self.repeat * self.iterations, sharded=tensor.sharded)
+        repeat = self.repeat * self.iterations
+        self._note(name, rows, features(value), moved, repeat, sharded=tensor.sharded, heads=heads)
 
-    def _note(self, name: str, elements: Array, memory_bytes: Array, repeat: Array, *, sharded: bool) -> None:
-        operations = VECTOR_OPERATIONS.get(name, 0)
-        self.items.append(Elementwise(name, repeat, elements, operations, memory_bytes, name in LEADERS, sharded))
+    def _note(
+        self,
+        name: str,
+        rows: Array,
+        width: int,
+        memory_bytes: Array,
+        repeat: Array,
+        *,
+        sharded: bool,
+        heads: int = 1,
+    ) -> None:
+        self.items.append(
+            Elementwise(
+                name=name,
+                repeat=repeat,
+                rows=rows,
+                elements=rows * width,
+                heads=heads,
+                operations=VECTOR_OPERATIONS.get(name, 0),
+                memory_bytes=memory_bytes,
+                leads=name in LEADERS,
+                sharded=sharded,
+            )
+        )
 
     def _note_collective(self, value: SSAValue, kind: str) -> None:
         elements = self.batch * self._tensor(value).tokens * features(value)

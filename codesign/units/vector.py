@@ -42,22 +42,31 @@ def _ports(machine: Machine) -> tuple[Port, ...]:
     return (Port("result", machine.srams["vector"].address_bits, 32 * machine.vector),)
 
 
+STAGES: Mapping[str, tuple[int, int]] = {
+    "add": (FLOAT_ADD, 0),
+    "subtract": (FLOAT_ADD, 0),
+    "multiply": (FLOAT_MULTIPLY, 0),
+    "divide": (FLOAT_DIVIDE, 0),
+    "maximum": (FLOAT_MAXIMUM, 0),
+    "exp": (FLOAT_ADD + FLOAT_EXP, 0),
+    "square_root": (FLOAT_SQUARE_ROOT, 0),
+    "reciprocal": (FLOAT_DIVIDE, 0),
+    # From a sum's products on, and through the two levels that add up its running sums.
+    "reduce_sum": (FLOAT_MULTIPLY + 2 * FLOAT_ADD, FLOAT_ADD),
+    "reduce_maximum": (0, FLOAT_MAXIMUM),
+}
+"""Cycles from a function's operands to its result: so many, and so many for each level of a reduction."""
+
+
+def levels(lanes: int) -> int:
+    """Levels of a reduction: those of its tree, and the accumulator's."""
+    return int(log2(lanes)) + 1
+
+
 def latency(function: str, lanes: int) -> int:
-    """Cycles from a function's operands to its result: of a reduction, through the tree and the accumulator; of a sum,
-    from its products on, and through the two levels that add up its running sums."""
-    levels = int(log2(lanes)) + 1
-    return {
-        "add": FLOAT_ADD,
-        "subtract": FLOAT_ADD,
-        "multiply": FLOAT_MULTIPLY,
-        "divide": FLOAT_DIVIDE,
-        "maximum": FLOAT_MAXIMUM,
-        "exp": FLOAT_ADD + FLOAT_EXP,
-        "square_root": FLOAT_SQUARE_ROOT,
-        "reciprocal": FLOAT_DIVIDE,
-        "reduce_sum": FLOAT_MULTIPLY + (levels + 2) * FLOAT_ADD,
-        "reduce_maximum": levels * FLOAT_MAXIMUM,
-    }[function]
+    """Cycles from a function's operands to its result."""
+    fixed, of_level = STAGES[function]
+    return fixed + of_level * levels(lanes)
 
 
 def _done(command: Command, machine: Machine) -> int:

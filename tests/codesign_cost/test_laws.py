@@ -44,6 +44,8 @@ def attention(tokens: int, past: int, **changes: int) -> Attention:
         ONE,
         **shape,
         tokens=tokens * ONE,
+        past=past * ONE,
+        block=0,
         context=(past + tokens) * ONE,
         pairs=pairs * ONE,
         cache=plain("int8"),

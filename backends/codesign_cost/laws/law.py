@@ -1,6 +1,6 @@
 """What a time law is: from operations and a machine to seconds and traffic."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -50,7 +50,11 @@ class Coefficient:
 
 @dataclass(frozen=True)
 class Law:
-    """How chips whose scheduler is of one kind spend their time: a function for each kind of operation."""
+    """How chips whose scheduler is of one kind spend their time: a function for each kind of operation; `overlap` then
+    takes off what operations of a step do at the same time.
+
+    A law that is closer may stand in its place where `closer` finds one for a machine and what is asked of it.
+    """
 
     name: str
     scheduler: str
@@ -60,6 +64,8 @@ class Law:
     elementwise: Callable[[Elementwises, Machine, Values], Usage]
     collective: Callable[[Collectives, Machine, Values], Usage]
     coefficients: Mapping[str, Coefficient] = field(default_factory=dict[str, Coefficient])
+    overlap: Callable[[Sequence[Table], Sequence[Usage], Machine], Sequence[Usage]] | None = None
+    closer: "Callable[[Machine, Sequence[Table]], Law | None] | None" = None
 
     def usage(self, table: Table, machine: Machine, values: Values) -> Usage:
         """The time and traffic of one run of each operation of `table` on one of the machine's chips."""

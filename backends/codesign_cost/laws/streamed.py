@@ -8,6 +8,7 @@ its dataflow, in :func:`cycles`.
 import numpy as np
 
 from codesign_cost.demand import Array, Attentions, Collectives, Elementwises, Products
+from codesign_cost.laws.emitted import EMITTED, applies
 from codesign_cost.laws.law import FLOAT32_BYTES, Law, Usage, Values, share
 from codesign_cost.laws.network import NETWORK, exchange
 from codesign_cost.machine import Machine, stacked
@@ -163,4 +164,5 @@ STREAMED = Law(
     elementwise=_elementwise,
     collective=_collective,
     coefficients=NETWORK,
+    closer=lambda machine, tables: EMITTED if applies(machine, tables) else None,
 )
