@@ -65,7 +65,7 @@ class _Core:
         unit = self.unit = machine.matmul
         self.lanes = np.asarray(sum(count * vector.lanes for count, vector in machine.parts(Vector)), np.float64)
         self.levels = np.log2(self.lanes) + 1
-        self.groups = np.ceil(unit.lanes * unit.count / (unit.results * unit.count))
+        self.results = np.asarray(unit.results * unit.count, np.float64)
         self.columns = unit.lanes * unit.count
 
     def stepped(self, rows: Array, cycles: Callable[[Array], Array]) -> Array:
@@ -103,10 +103,6 @@ class _Core:
         cycles = whole * batch(BATCH + 0 * rest) + np.where(rest > 0, batch(np.maximum(rest, 1)), 0)
         return cycles + 3 + FLOAT_MULTIPLY + FLOAT_TO_INT
 
-    def matmul(self, tokens: Array, slices: Array, tiles: Array, blocks: Array | float = 1.0) -> Array:
-        """The body of a matmul command of so many row tiles, each of `blocks` blocks of `slices` slices."""
-        return tokens * tiles * blocks * np.maximum(slices, self.groups)
-
     @property
     def pipeline(self) -> Array:
         """From a matmul command's last issue to its last result, and to the start of what waits for that."""
@@ -135,7 +131,7 @@ class _Weights:
         self.tiles = np.ceil(self.columns / core.columns)
         slices = np.ceil(self.reduction / unit.width)
         self.blocks = np.ceil(self.reduction / _block(table, self.reduction))
-        self.slices = slices / self.blocks
+        self.slices = slices
         self.nbytes = table.weight_bytes / machine.tensor
         capacity = machine.sram_capacity("weights")
         self.resident = (self.nbytes * table.repeat).sum(axis=0, keepdims=True)[:, -1:] <= capacity
@@ -148,7 +144,8 @@ class _Weights:
     def compute(self, tokens: Array) -> Array:
         """Seconds of the units for one step."""
         core = self.core
-        cycles = core.matmul(tokens, self.slices, self.tiles, self.blocks) + core.pipeline + self.jobs - 1
+        drained = np.ceil(self.columns / core.results) * self.blocks
+        cycles = tokens * np.maximum(self.tiles * self.slices, drained) + core.pipeline + self.jobs - 1
         # While a part of the head is multiplied, argmax passes over the one before.
         argmax = np.ceil(self.columns / self.jobs / core.lanes) + 4 + core.levels
         return (cycles + np.where(self.of_head, argmax, 0)) / core.machine.design.clock
@@ -217,13 +214,10 @@ def _attention(table: Attentions, machine: Machine, values: Values) -> Usage:
         fixed, of_level = STAGES[function]
         return rows_ * beats + visits * (4 + fixed + of_level * core.levels)
 
-    longest, long_values = np.maximum(key_slices, core.groups), np.maximum(slices / np.maximum(visits, 1), core.groups)
-    scores = kv_heads * calls * (rows * (visits * (key_slices - 1 + core.groups - longest) + tiles * longest) + visits)
-    mixed = (
-        kv_heads
-        * calls
-        * (rows * (slices - visits + visits * core.groups + visits * (value_tiles - 1) * long_values) + visits)
-    )
+    # Cycles of slices, or of draining results, whichever is longer, of the query heads that share a KV head.
+    scores = kv_heads * calls * (rows * np.maximum(tiles * key_slices, summed(core.results)) + visits)
+    drained = visits * np.ceil(size / core.results)
+    mixed = kv_heads * calls * (rows * np.maximum(value_tiles * slices, drained) + visits)
     keys = beats * core.lanes / np.maximum(visits, 1)
     summing = passes("reduce_sum", heads)
     behind = kv_heads * passes("multiply", group) + visits * core.quantizer(heads, keys) + summing
