@@ -13,7 +13,6 @@ from codesign import api
 from codesign.plugins.backend import CycleModel
 from codesign.plugins.manager import plugins
 from codesign.program import Program
-from codesign.workload import Workload
 from tests.codesign_cost.test_emitted import CHIPS, QUANTIZE, closed
 
 TOKENS = 8

@@ -68,10 +68,11 @@ def register_passes() -> "Mapping[str, Callable[[], type[ModulePass]]]":
 
 @hookimpl
 def register_models() -> Mapping[str, Path]:
-    """The embedded model, and the library's configurations without weights."""
+    """The embedded models, and the library's configurations without weights."""
     models = Path(__file__).parent / "models"
     library = {path.stem: path for path in sorted((models / "library").glob("*.json"))}
-    return {"embedded": models / "embedded", **library}
+    embedded = {name: models / name for name in ("embedded", "embedded-mixture", "embedded-ternary")}
+    return {**embedded, **library}
 
 
 @hookimpl

@@ -37,6 +37,8 @@ def test_every_file_of_every_package_is_in_it(wheel) -> None:
     for needed in (
         "codesign/models/embedded/model.safetensors",
         "codesign/models/embedded/tokenizer.json",
+        "codesign/models/embedded-mixture/model.safetensors",
+        "codesign/models/embedded-ternary/model.safetensors",
         "codesign/chips/edge.mlir",
         "codesign_verilog/rtl/matmul.sv",
         "codesign_verilog/testbench/tb.sv",

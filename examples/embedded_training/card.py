@@ -145,7 +145,7 @@ Training: {training_bytes:,} bytes, {training_tokens:,} tokens. Held out: {heldo
 
 {training}
 
-{tokens_seen:,} tokens seen ({epochs:.1f} times the training text) in {cpu:.1f} CPU minutes on {threads} threads of a
+{tokens_seen:,} tokens seen ({epochs:.1f} times the training text) in {cpu:.1f} CPU minutes on {cores} of a
 CPU ({machine}) with torch {torch_version}; {wall:.1f} minutes elapsed, fewer where the cores are idle. Last training
 loss {last_loss:.3f} nats a token (mean of the last 100 steps).
 
@@ -292,7 +292,7 @@ def write_card(
         epochs=tokens_seen / len(stream),
         wall=wall,
         cpu=cpu,
-        threads=training.threads,
+        cores=f"{training.threads} thread{'' if training.threads == 1 else 's'}",
         machine=platform.machine(),
         torch_version=torch.__version__,
         torch_pin=torch.__version__.partition("+")[0],
