@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from codesign.linear_weights import weight_name
 from codesign.numerics.block_formats import pack
 from codesign.numerics.channel_scaling import awq_scales, smoothquant_scales
 from codesign.numerics.clipping import quantize_clipped
@@ -16,7 +17,7 @@ from codesign.passes.weight_tensors import WeightReader
 from codesign.program import Program
 from codesign.weights import StoredTensor
 from codesign_dialects.encoding import Encoding
-from codesign_dialects.transformer import GetOp, LinearOp, RMSNormOp
+from codesign_dialects.transformer import GetOp, LayerNormOp, LinearOp, RMSNormOp
 
 ROWS = 4096
 """Output channels that are rounded together: the memory that it takes stays small beside the model's."""
@@ -131,7 +132,8 @@ METHODS: Mapping[str, Method | None] = {"mse": None, "gptq": _gptq, "awq": _awq,
 
 @dataclass(eq=False)
 class _Scaling:
-    """Where the scales of a linear operation's input channels can go: into the weight of the norm that makes it.
+    """Where the scales of a linear operation's input channels can go: into the weight and bias of the norm that makes
+    it.
 
     That is exact where all that reads the norm is scaled alike.
     """
@@ -140,15 +142,21 @@ class _Scaling:
     chosen: frozenset[str]
     norms: dict[str, str] = field(default_factory=dict[str, str])
     offsets: dict[str, float] = field(default_factory=dict[str, float])
+    biases: dict[str, str] = field(default_factory=dict[str, str])
 
     def __post_init__(self) -> None:
         readers: dict[str, set[str]] = {}
         for op in self.program.module.walk():
-            if not isinstance(op, RMSNormOp) or op.weight is None or not isinstance(op.weight.owner, GetOp):
+            if not isinstance(op, RMSNormOp | LayerNormOp) or op.weight is None:
                 continue
-            norm = op.weight.owner.parameter.string_value()
+            norm = weight_name(op.weight)
+            if norm is None:
+                continue
             names = readers.setdefault(norm, set())
-            self.offsets[norm] = op.weight_offset
+            self.offsets[norm] = op.weight_offset if isinstance(op, RMSNormOp) else 0.0
+            bias = weight_name(op.bias) if isinstance(op, LayerNormOp) and op.bias is not None else None
+            if bias is not None:
+                self.biases[norm] = bias
             for use in op.result.uses:
                 reader = use.operation
                 weight = reader.weight.owner if isinstance(reader, LinearOp) else None
@@ -166,14 +174,20 @@ class _Scaling:
     def apply(
         self, inputs: InputStatistics, reader: WeightReader, find: Callable[[], Floats], weights: list[Floats]
     ) -> dict[str, StoredTensor]:
-        """Scale the columns of `weights` in place, and the norm in return; nothing where no norm can be."""
+        """Scale the columns of `weights` in place, and the norm in return; nothing where no norm can be: what a product
+        or a gate made reaches its readers as it is."""
         norm = self.norms.get(inputs.names[0])
         if norm is None:
             return {}
         scales = find()
         for values in weights:
             values *= scales
-        source = reader.source(norm, inputs.layer)
-        offset = np.float32(self.offsets[norm])
-        values = (reader.float32(norm, inputs.layer) + offset) / scales - offset
-        return {source: StoredTensor(source, values.shape, "float32", values.view(np.uint8))}
+        offsets = {norm: np.float32(self.offsets[norm])}
+        if norm in self.biases:
+            offsets[self.biases[norm]] = np.float32(0)
+        replaced: dict[str, StoredTensor] = {}
+        for name, offset in offsets.items():
+            source = reader.source(name, inputs.layer)
+            values = (reader.float32(name, inputs.layer) + offset) / scales - offset
+            replaced[source] = StoredTensor(source, values.shape, "float32", values.view(np.uint8))
+        return replaced

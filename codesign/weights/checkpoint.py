@@ -138,7 +138,10 @@ def _read_index(index: Path) -> dict[str, str]:
 
 
 def _inside(folder: Path, name: str) -> Path:
-    """The path of a file of the folder. Raises WeightsError if the name is absolute, climbs, or links out of it."""
+    """The path of a file of the folder. Raises WeightsError if the name is absolute, climbs, or links out of it.
+
+    A snapshot of the Hugging Face cache, ``models--…/snapshots/REVISION``, links its files to ``models--…/blobs``.
+    """
     relative = Path(name)
     if relative.is_absolute() or ".." in relative.parts:
         raise WeightsError(f"{folder}: the index names {name!r}; a shard must be a file inside the folder")
@@ -147,6 +150,8 @@ def _inside(folder: Path, name: str) -> Path:
         target = path.resolve()
     except RuntimeError as error:
         raise WeightsError(f"{path}: a symbolic link that leads to itself") from error
-    if not target.is_relative_to(folder.resolve()):
+    root = folder.resolve()
+    blobs = root.parent.parent / "blobs" if root.parent.name == "snapshots" else root
+    if not target.is_relative_to(root) and target.parent != blobs:
         raise WeightsError(f"{path}: a symbolic link out of its folder; use a copy of the folder made by `cp -rL`")
     return path

@@ -31,6 +31,24 @@ def test_every_method_keeps_the_function(model, apply, session, calibrated, meth
     assert_near(session(program, context=64).step(TOKENS), expected, 0.05)
 
 
+@pytest.mark.parametrize("model", ["gpt2", "gemma"], indirect=True)
+@pytest.mark.parametrize("method", ["awq", "smoothquant"])
+def test_scales_of_channels_go_into_the_norm(model, apply, calibrated, method) -> None:
+    """The weight of a norm is divided by the scales, without its offset, and so is its bias."""
+    norms = [name for name in model.parameters if name.startswith("layers.attention_norm")]
+    program = apply(model, f"quantize{{weights=int8 method={method} samples=4}}")
+
+    def layer(own, name: str) -> np.ndarray:
+        return np.concatenate([tensor.float32() for tensor in own.tensors(name, 0)]).reshape(-1)
+
+    offset = 1 if "gemma" in model.name else 0
+    before, after = (layer(own, "layers.attention_norm") + offset for own in (model, program))
+    scales = before / after
+    assert scales.max() > 1.05 * scales.min()
+    for name in set(norms) - {"layers.attention_norm"}:
+        np.testing.assert_allclose(layer(program, name) * scales, layer(model, name), rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("method", ["nearest", "mse"])
 @pytest.mark.parametrize("model", MIXTURES, indirect=True)
 def test_experts_are_quantized(model, apply, session, method) -> None:

@@ -68,6 +68,40 @@ def test_a_link_that_leads_out_is_refused(tmp_path: Path, name: str) -> None:
         open_weights(folder)
 
 
+def snapshot(tmp_path: Path) -> Path:
+    """A snapshot as the Hugging Face cache lays it out, its weights among the blobs."""
+    cache = tmp_path / "models--someone--something"
+    (cache / "blobs").mkdir(parents=True)
+    save_file({"a": A}, cache / "blobs" / "5f3a")
+    folder = cache / "snapshots" / "0123abcd"
+    folder.mkdir(parents=True)
+    (folder / "model.safetensors").symlink_to("../../blobs/5f3a")
+    return folder
+
+
+def test_a_snapshot_of_the_cache_links_to_its_blobs(tmp_path: Path) -> None:
+    np.testing.assert_array_equal(open_weights(snapshot(tmp_path))["a"].float32(), A)
+
+
+@pytest.mark.parametrize("target", ["../../5f3a", "../../../blobs/5f3a", "../../blobs/inner/5f3a", "../other/5f3a"])
+def test_a_snapshot_links_nowhere_else(tmp_path: Path, target: str) -> None:
+    folder = snapshot(tmp_path)
+    place = folder / target
+    place.parent.mkdir(parents=True, exist_ok=True)
+    save_file({"a": A}, place)
+    (folder / "model.safetensors").unlink()
+    (folder / "model.safetensors").symlink_to(target)
+    with pytest.raises(WeightsError, match="symbolic link out of its folder"):
+        open_weights(folder)
+
+
+def test_blobs_beside_another_folder_are_not_a_cache(tmp_path: Path) -> None:
+    folder = snapshot(tmp_path)
+    folder.parent.rename(folder.parent.with_name("models"))
+    with pytest.raises(WeightsError, match="symbolic link out of its folder"):
+        open_weights(folder.parent.with_name("models") / folder.name)
+
+
 def test_a_link_to_itself_is_refused(tmp_path: Path) -> None:
     (tmp_path / "shard.safetensors").symlink_to("shard.safetensors")
     write_index(tmp_path, {"a": "shard.safetensors"})
