@@ -42,7 +42,8 @@ class Product:
     """A matrix product, ``[rows, reduction]`` by ``[reduction, columns]``.
 
     `split` tells what several chips divide: the ``columns`` of the weight, or its ``rows`` along the reduction (their
-    partial sums then meet in a collective). `opens` marks the first product to read its input.
+    partial sums then meet in a collective). `opens` marks the first product to read its input. `together` products of
+    the shape, those of as many experts, are begun as one.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Product:
     integer: bool
     split: str
     opens: bool
+    together: Array | float = 1.0
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,7 @@ class Products:
     integer: tuple[bool, ...]
     by_rows: Array
     opens: Array
+    together: Array
 
     @classmethod
     def of(cls, items: Sequence[Product]) -> "Products":
@@ -145,6 +148,7 @@ class Products:
             integer=tuple(item.integer for item in items),
             by_rows=_column([item.split == "rows" for item in items]),
             opens=_column([item.opens for item in items]),
+            together=_points([item.together + np.zeros_like(item.rows) for item in items]),
         )
 
     @property

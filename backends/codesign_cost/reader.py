@@ -238,6 +238,7 @@ class _Reader:
                     integer=False,
                     split=split,
                     opens=weight is not op.up,
+                    together=active,
                 )
             )
         repeat = self.repeat * self.iterations

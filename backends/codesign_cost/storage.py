@@ -23,7 +23,7 @@ def stored_as(program: Program, weights: Encoding, cache: Encoding) -> Program:
     matrices = {
         parameter.sym_name.data: parameter
         for parameter in module.ops
-        if isinstance(parameter, ParameterOp) and len(parameter.type.get_shape()) - parameter.stacked == 2
+        if isinstance(parameter, ParameterOp) and len(parameter.type.get_shape()) - parameter.stacked >= 2
     }
     for parameter in matrices.values():
         parameter.type = with_encoding(parameter.type, weights)

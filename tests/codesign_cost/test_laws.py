@@ -228,6 +228,16 @@ def test_a_step_of_a_tile_waits_for_its_operands() -> None:
     )
 
 
+def test_products_begun_together_share_launch_and_waves() -> None:
+    # One tile, the smallest, keeps one of four cores busy; four experts' tiles keep all of them, in the same time.
+    machine, one = ideal_gpu(), product(16, 64, 4096, "bfloat16", integer=False)
+    coarse = {"launch": 1e-6, "split_fill": 1e9}
+    alone, together = run(one, machine, **coarse), run(replace(one, together=4 * ONE), machine, **coarse)
+    assert 4 * together.compute[0] == pytest.approx(alone.compute[0])
+    assert 4 * together.latency[0] == pytest.approx(alone.latency[0])
+    assert together.memory_bytes[0] == alone.memory_bytes[0]
+
+
 def test_the_last_block_of_a_prompt_keeps_other_cores_waiting() -> None:
     # One head of 64 queries is one block: three of four cores have nothing to do.
     machine = ideal_gpu()

@@ -36,28 +36,23 @@ _STAGED_TILE = 128  # edge of the tile whose operands pass through SRAM, for ene
 
 
 def tiled_seconds(
-    rows: Array,
-    columns: Array,
-    reduction: Array,
-    machine: Machine,
-    rate: Array,
-    values: Values,
-    least: Array,
-    split_fill: Array,
-) -> Array:
+    table: Products, columns: Array, reduction: Array, machine: Machine, rate: Array, values: Values,
+    least: Array, split_fill: Array,
+) -> Array:  # fmt: skip
     """Compute time of products whose peak is `rate` multiply-accumulates a second on the whole chip, whose steps wait
-    as long as `least` products take, and whose splits cost `split_fill` elements of the reduction each.
+    as long as `least` products take, and whose splits cost `split_fill` elements of the reduction each; each of those
+    that are begun together has its share of the time of all.
 
     A step of a tile multiplies, moves its operands and waits for them, all three mostly at once.
     """
-    tiles = np.ceil(rows / _TILE_ROWS) * np.ceil(columns / _TILE_COLUMNS) * _SPLITS
+    tiles = np.ceil(table.rows / _TILE_ROWS) * np.ceil(columns / _TILE_COLUMNS) * _SPLITS * table.together
     operands = values["tile_operand"] * (_TILE_ROWS + _TILE_COLUMNS)
     step = np.sqrt((_TILE_ROWS * _TILE_COLUMNS) ** 2 + operands**2 + least**2)
     macs = step * (reduction / _SPLITS + values["fill"] + split_fill * (_SPLITS > 1))
     if np.ndim(machine.cores):
         tiles, macs = _undominated(tiles, macs + np.zeros_like(tiles))
     waves = np.ceil(tiles / machine.cores)
-    return np.min(waves * macs, axis=0) * machine.cores / rate
+    return np.min(waves * macs, axis=0) * machine.cores / (rate * table.together)
 
 
 def _undominated(tiles: Array, macs: Array) -> tuple[Array, Array]:
@@ -99,18 +94,18 @@ def _product(table: Products, machine: Machine, values: Values) -> Usage:
     rounds = narrow * (1 - encoded) * (element_bytes <= 1)
     least = np.where(narrow > 0, values["narrow_least_tile"] / element_bytes, values["least_tile"])
     split_fill = np.where(narrow > 0, values["narrow_split_fill"], values["split_fill"])
-    compute = tiled_seconds(table.rows, columns, reduction, machine, rate, values, least, split_fill)
+    compute = tiled_seconds(table, columns, reduction, machine, rate, values, least, split_fill)
     memory = moved / bandwidth
     rounding = rounds * table.rows * reduction * (width + element_bytes) / bandwidth
     started = np.where(widens > 0, values["widen_launch"], narrow * values["narrow_launch"])
-    seconds = started + joined(compute, memory)
+    seconds = started / table.together + joined(compute, memory)
     # Or vector units multiply: slower, but sooner begun.
     vector = macs / machine.vector_operations_per_second
-    sooner = values["vector_launch"] + joined(vector, memory)
+    sooner = values["vector_launch"] / table.together + joined(vector, memory)
     quick = (narrow > 0) & (widens == 0) & (sooner < seconds)
     started, compute = np.where(quick, values["vector_launch"], started), np.where(quick, vector, compute)
     # Products that read one input are launched as one: queries, keys and values; gate and up.
-    latency = (values["launch"] + started + rounding) * table.opens + np.zeros_like(compute)
+    latency = ((values["launch"] + started) / table.together + rounding) * table.opens + np.zeros_like(compute)
     return Usage(
         seconds=latency + joined(compute, memory),
         compute=compute,
