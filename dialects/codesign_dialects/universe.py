@@ -22,13 +22,25 @@ def _chip() -> Dialect:
     return Chip
 
 
+def _generic() -> Dialect:
+    from codesign_dialects.generic import Generic
+
+    return Generic
+
+
 def _microcode() -> Dialect:
     from codesign_dialects.microcode import Microcode
 
     return Microcode
 
 
-DIALECTS = {"formats": _formats, "transformer": _transformer, "chip": _chip, "microcode": _microcode}
+DIALECTS = {
+    "formats": _formats,
+    "transformer": _transformer,
+    "generic": _generic,
+    "chip": _chip,
+    "microcode": _microcode,
+}
 """Every dialect, imported on first use."""
 
 CODESIGN_UNIVERSE = Universe(all_dialects=DIALECTS)
