@@ -1,0 +1,1 @@
+"""The generic dialect in NumPy: a kernel for each operator, to the definitions of the ONNX standard."""

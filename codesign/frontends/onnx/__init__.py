@@ -1,0 +1,30 @@
+"""ONNX files (https://onnx.ai): a graph as generic operators. The package ``onnx`` is imported when a file is read."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from codesign.program import Program
+
+
+@dataclass(frozen=True)
+class Onnx:
+    """The frontend of ONNX files."""
+
+    name: str = "onnx"
+    description: str = "an .onnx file, operator sets 13 to 28, its external data beside it"
+
+    def accepts(self, source: Path) -> bool:
+        """A file named ``*.onnx``."""
+        return source.suffix == ".onnx"
+
+    def load(self, source: Path) -> Program:
+        """Read the file at `source`."""
+        from codesign.errors import CodesignError
+
+        try:
+            from codesign.frontends.onnx.file import load
+        except ModuleNotFoundError as error:
+            raise CodesignError(
+                f"{source}: reading ONNX needs the package {error.name}: pip install 'codesign[onnx]'"
+            ) from error
+        return load(source)
