@@ -1,7 +1,7 @@
 """The verbs: load, compile, run, cost, emit, simulate, synthesize. The command line calls these and nothing below."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from codesign.files import write_whole
 from codesign.generation import Sampling, generate
 from codesign.ir import apply_passes, parse_module, parse_passes
 from codesign.plugins.backend import (
+    AnyArray,
     Cost,
     CostModel,
     CycleModel,
@@ -24,6 +25,7 @@ from codesign.plugins.backend import (
     Simulation,
     Synthesis,
     Synthesizer,
+    TensorExecutor,
     Validated,
     Validation,
 )
@@ -197,6 +199,17 @@ def evaluate(
     windows = windows_of(tokens, window)
     compared = None if reference is None else backend.session(reference, context=window)
     return score(backend.session(program, context=window), windows, reference=compared, on_window=on_window)
+
+
+def compute(program: Program, inputs: Mapping[str, AnyArray], *, executor: str | None = None) -> Mapping[str, AnyArray]:
+    """The outputs by name of a program of tensors, as an ONNX file is; `inputs` are arrays by name.
+
+    Raises
+    ------
+    CodesignError
+        When an input is not of the type that the program states, or an operator cannot run.
+    """
+    return plugins().backend(TensorExecutor, executor).evaluate(program, inputs)
 
 
 def cost(

@@ -42,12 +42,13 @@ def register_units() -> "Sequence[Unit]":
 
 @hookimpl
 def register_frontends() -> "Sequence[Frontend]":
-    """Hugging Face folders and GGUF files."""
+    """GGUF and ONNX files, Hugging Face folders."""
     from codesign.frontends.gguf import Gguf
     from codesign.frontends.huggingface import HuggingFace
+    from codesign.frontends.onnx import Onnx
     from codesign.plugins.manager import plugins
 
-    return [Gguf(), HuggingFace(plugins().families)]
+    return [Gguf(), Onnx(), HuggingFace(plugins().families)]
 
 
 @hookimpl

@@ -1,6 +1,10 @@
 """The executor as a backend, and the session in which a compiled program runs."""
 
+<<<<<<< HEAD
 from collections.abc import Callable, Sequence
+=======
+from collections.abc import Mapping, Sequence
+>>>>>>> feb8408 (Read ONNX files as generic operators and run ONNX's conformance cases)
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,8 +14,12 @@ from xdsl.dialects.func import FuncOp
 
 from codesign.errors import CodesignError
 from codesign.plugins import API_VERSION
+<<<<<<< HEAD
 from codesign.plugins.backend import Capabilities, LinearTrace, Observe, Support, Tokens
 from codesign.plugins.kernels import Kernels
+=======
+from codesign.plugins.backend import AnyArray, Capabilities, LinearTrace, Observe, Support, Tokens
+>>>>>>> feb8408 (Read ONNX files as generic operators and run ONNX's conformance cases)
 from codesign.program import Program
 from codesign_dialects.transformer import KVCacheType, RepeatOp
 from codesign_dialects.transformer.shapes import features
@@ -158,6 +166,18 @@ class NumpyExecutor:
         self._refuse_unsupported(program)
         kernels = None if self.kernels is None else self.kernels()
         return NumpySession(program, batch=batch, context=context, observe=observe, kernels=kernels)
+
+    def evaluate(self, program: Program, inputs: Mapping[str, AnyArray]) -> dict[str, AnyArray]:
+        """The outputs by name of a program of generic operators; `inputs` are arrays by name.
+
+        Raises
+        ------
+        CodesignError
+            When an input is not of the type that the function states, or an operator cannot run.
+        """
+        from codesign_numpy.generic.run import evaluate
+
+        return evaluate(program, inputs)
 
     def trace(self, program: Program, tokens: Sequence[int], *, layer: int) -> list[LinearTrace]:
         """Run `tokens` through the model and return the integer linear operations of `layer` as they ran.

@@ -3,14 +3,17 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from codesign.program import Program
 from codesign.workload import Workload
 
 FloatArray = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
+AnyArray = NDArray[Any]
+"""An array of any element type."""
 Tokens = Sequence[Sequence[int]]
 
 Observe = Callable[[tuple[str, ...], int | None, FloatArray], None]
@@ -106,6 +109,15 @@ class Executor(Backend, Protocol):
 
     def trace(self, program: Program, tokens: Sequence[int], *, layer: int) -> list[LinearTrace]:
         """Run `tokens` through the model and return every integer linear operation of `layer`."""
+        ...
+
+
+@runtime_checkable
+class TensorExecutor(Backend, Protocol):
+    """A backend that computes a program of generic operators, whose function takes and returns tensors."""
+
+    def evaluate(self, program: Program, inputs: Mapping[str, AnyArray]) -> Mapping[str, AnyArray]:
+        """The outputs by name; `inputs` are arrays by name, of the types that the function states."""
         ...
 
 

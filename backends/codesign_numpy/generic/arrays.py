@@ -5,7 +5,6 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from xdsl.dialects.builtin import ComplexType, IntegerType, Signedness
 from xdsl.ir import Attribute
 
 from codesign.errors import CodesignError
@@ -21,6 +20,9 @@ _BUILTIN: Mapping[str, str] = {
     "f16": "float16",
     "f32": "float32",
     "f64": "float64",
+    "complex<f32>": "complex64",
+    "complex<f64>": "complex128",
+    **{f"{sign}i{bits}": f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)},
 }
 _SMALL: Mapping[str, str] = {
     "bf16": "bfloat16",
@@ -57,11 +59,6 @@ def element_type(type: Attribute) -> "np.dtype[Any]":
         except ImportError:
             raise CodesignError(f"tensors of {name} need the package ml_dtypes: pip install ml_dtypes") from None
         return np.dtype(getattr(ml_dtypes, _SMALL[name]))
-    if isinstance(type, ComplexType):
-        return np.dtype(f"c{2 * element_type(type.element_type).itemsize}")
-    if isinstance(type, IntegerType) and type.width.data in (8, 16, 32, 64):
-        sign = "u" if type.signedness.data == Signedness.UNSIGNED else ""
-        return np.dtype(f"{sign}int{type.width.data}")
     raise CodesignError(f"the NumPy executor has no tensors of {name}")
 
 

@@ -57,10 +57,6 @@ def softmax_of_seen(scores: Array) -> Array:
     return np.divide(weights, total, out=np.zeros_like(weights), where=total != 0)
 
 
-_PRECISIONS = {1: "f32", 10: "f16", 11: "f64", 16: "bf16"}
-"""Element types by ONNX's number of those that softmax may be taken in."""
-
-
 def _attention(
     q: Array,
     k: Array,
@@ -90,10 +86,11 @@ def _attention(
     kv_heads, keys = key.shape[1], key.shape[2]
     if heads % kv_heads:
         raise CodesignError(f"attention: {heads} query heads do not share {kv_heads} key heads equally")
-    offset, seen = np.array([past]), np.ones((1, 1, 1, keys), bool)
+    offset: Array = np.array([past])
+    seen: Array = np.ones((1, 1, 1, keys), bool)
     if nonpad_kv_seqlen is not None:
-        offset = nonpad_kv_seqlen - tokens
-        seen = np.arange(keys) < nonpad_kv_seqlen[:, None, None, None]
+        offset = nonpad_kv_seqlen.astype(np.int64) - tokens
+        seen = np.arange(keys) < nonpad_kv_seqlen.astype(np.int64).reshape(-1, 1, 1, 1)
     seen = seen & _allowed(tokens, keys, offset, causal=bool(is_causal), left=left_window_size, right=right_window_size)
     grouped = wide(query).reshape(batch, kv_heads, -1, size)
     factor = wide(query).dtype.type(1 / sqrt(size) if scale is None else scale)
@@ -164,7 +161,7 @@ def _linear_attention(
     if update_rule not in _RULES:
         raise CodesignError(f"linear_attention: update_rule is one of {', '.join(_RULES)}; got {update_rule!r}")
     decays, corrects = _RULES[update_rule]
-    if decays and decay is None or corrects and beta is None:
+    if (decays and decay is None) or (corrects and beta is None):
         raise CodesignError(f"linear_attention: {update_rule} takes {'decay' if decay is None else 'beta'}")
     queries = wide(_heads(query, q_num_heads))
     keys, values = wide(_heads(key, kv_num_heads)), wide(_heads(value, kv_num_heads))
@@ -194,7 +191,7 @@ def _causal_conv_with_state(
 ) -> tuple[Array, Array]:
     if activation not in ("none", "silu", "swish"):
         raise CodesignError(f"causal_conv_with_state: activation is none, silu or swish; got {activation!r}")
-    batch, channels, length = input.shape
+    batch, channels, _ = input.shape
     size = weight.shape[-1]
     before = np.zeros((batch, channels, size - 1), input.dtype) if past_state is None else past_state
     whole = np.concatenate([before, input], -1)

@@ -95,7 +95,47 @@ def _swish(x: Array, alpha: float) -> Array:
     return x * sigmoid(alpha * x)
 
 
-_FLOAT_KERNELS: Mapping[str, Callable[..., Array]] = {
+def _celu(x: Array, alpha: float) -> Array:
+    return np.maximum(0, x) + np.minimum(0, alpha * np.expm1(x / alpha))
+
+
+def _elu(x: Array, alpha: float) -> Array:
+    return np.where(x < 0, alpha * np.expm1(np.minimum(x, 0)), x)
+
+
+def _selu(x: Array, alpha: float, gamma: float) -> Array:
+    return gamma * np.where(x <= 0, alpha * np.expm1(np.minimum(x, 0)), x)
+
+
+def _hard_sigmoid(x: Array, alpha: float, beta: float) -> Array:
+    return np.clip(alpha * x + beta, 0, 1)
+
+
+def _leaky_relu(x: Array, alpha: float) -> Array:
+    return np.where(x < 0, alpha * x, x)
+
+
+def _thresholded_relu(x: Array, alpha: float) -> Array:
+    return np.where(x > alpha, x, 0)
+
+
+def _prelu(x: Array, slope: Array) -> Array:
+    return np.where(x < 0, slope * x, x).astype(x.dtype)
+
+
+def _swiglu(a: Array, b: Array, alpha: float) -> Array:
+    return _swish(a, alpha) * b
+
+
+def _is_nan(x: Array) -> Array:
+    return np.isnan(wide(x))
+
+
+def _relu(x: Array) -> Array:
+    return np.maximum(x, np.zeros((), x.dtype))
+
+
+_UNARY: Mapping[str, Callable[[Array], Array]] = {
     "acos": np.arccos,
     "acosh": np.arccosh,
     "asin": np.arcsin,
@@ -103,33 +143,37 @@ _FLOAT_KERNELS: Mapping[str, Callable[..., Array]] = {
     "atan": np.arctan,
     "atanh": np.arctanh,
     "ceil": np.ceil,
-    "celu": lambda x, alpha: np.maximum(0, x) + np.minimum(0, alpha * np.expm1(x / alpha)),
     "cos": np.cos,
     "cosh": np.cosh,
-    "elu": lambda x, alpha: np.where(x < 0, alpha * np.expm1(np.minimum(x, 0)), x),
-    "erf": lambda x: _erf(x),
+    "erf": _erf,
     "exp": np.exp,
     "floor": np.floor,
-    "gelu": _gelu,
-    "hard_sigmoid": lambda x, alpha, beta: np.clip(alpha * x + beta, 0, 1),
     "hard_swish": lambda x: x * np.clip(x / 6 + 0.5, 0, 1),
-    "leaky_relu": lambda x, alpha: np.where(x < 0, alpha * x, x),
     "log": np.log,
     "mish": lambda x: x * np.tanh(np.logaddexp(0, x)),
     "reciprocal": np.reciprocal,
     "round": np.rint,
-    "selu": lambda x, alpha, gamma: gamma * np.where(x <= 0, alpha * np.expm1(np.minimum(x, 0)), x),
     "sigmoid": sigmoid,
     "sin": np.sin,
     "sinh": np.sinh,
     "softplus": lambda x: np.logaddexp(0, x),
     "softsign": lambda x: x / (1 + np.abs(x)),
     "sqrt": np.sqrt,
-    "swiglu": lambda a, b, alpha: _swish(a, alpha) * b,
-    "swish": _swish,
     "tan": np.tan,
     "tanh": np.tanh,
-    "thresholded_relu": lambda x, alpha: np.where(x > alpha, x, 0),
+}
+
+_FLOAT_KERNELS: Mapping[str, Callable[..., Array]] = {
+    **_UNARY,
+    "celu": _celu,
+    "elu": _elu,
+    "gelu": _gelu,
+    "hard_sigmoid": _hard_sigmoid,
+    "leaky_relu": _leaky_relu,
+    "selu": _selu,
+    "swiglu": _swiglu,
+    "swish": _swish,
+    "thresholded_relu": _thresholded_relu,
 }
 
 ELEMENTWISE: Mapping[str, Callable[..., Array]] = {
@@ -148,7 +192,7 @@ ELEMENTWISE: Mapping[str, Callable[..., Array]] = {
     "greater": np.greater,
     "greater_or_equal": np.greater_equal,
     "is_inf": _is_inf,
-    "is_nan": lambda x: np.isnan(wide(x)),
+    "is_nan": _is_nan,
     "less": np.less,
     "less_or_equal": np.less_equal,
     "max": _folded(np.maximum),
@@ -160,8 +204,8 @@ ELEMENTWISE: Mapping[str, Callable[..., Array]] = {
     "not": np.logical_not,
     "or": np.logical_or,
     "pow": _power,
-    "prelu": lambda x, slope: np.where(x < 0, slope * x, x).astype(x.dtype),
-    "relu": lambda x: np.maximum(x, np.zeros((), x.dtype)),
+    "prelu": _prelu,
+    "relu": _relu,
     "shrink": _shrink,
     "sign": np.sign,
     "sub": np.subtract,

@@ -1,6 +1,6 @@
 """Kernels of operators that read and write at indices."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -33,17 +33,14 @@ def _gather_elements(data: Array, indices: Array, *, axis: int) -> Array:
 def _along(data: Array, indices: Array, axis: int) -> tuple[Array, ...]:
     """For each element of `indices` its place, but along `axis` the index that it holds."""
     along = axis_of(axis, data.ndim)
-    places = list(np.indices(indices.shape, sparse=True))
+    places: list[Array] = list(np.indices(indices.shape, sparse=True))
     places[along] = _inside(indices, data.shape[along])
     return tuple(places)
 
 
 def _places(data: Array, indices: Array, batch: int) -> tuple[Array, ...]:
     shape = indices.shape[:-1]
-    leading = [
-        np.arange(size).reshape([-1 if d == i else 1 for d in range(len(shape))])
-        for i, size in enumerate(shape[:batch])
-    ]
+    leading: Sequence[Array] = list(np.indices(shape, sparse=True))[:batch]
     return (*leading, *(_inside(indices[..., i], data.shape[batch + i]) for i in range(indices.shape[-1])))
 
 
@@ -52,7 +49,7 @@ def _gather_nd(data: Array, indices: Array, *, batch_dims: int) -> Array:
 
 
 def _written(data: Array, places: tuple[Array, ...], updates: Array, reduction: str) -> Array:
-    result = data.copy()
+    result: Array = data.copy()
     if reduction == "none":
         result[places] = updates
         return result
@@ -76,12 +73,12 @@ def _tensor_scatter(
     along = axis_of(axis, past_cache.ndim)
     size, count = past_cache.shape[along], update.shape[along]
     starts = np.zeros(len(past_cache), np.int64) if write_indices is None else write_indices
-    places = starts[:, None] + np.arange(count)
+    places = starts.astype(np.int64).reshape(-1, 1) + np.arange(count)
     if mode == "circular":
         places %= size
     elif mode != "linear":
         raise CodesignError(f"tensor_scatter: mode is linear or circular, got {mode!r}")
-    result = past_cache.copy()
+    result: Array = past_cache.copy()
     cache, new = np.moveaxis(result, along, 1), np.moveaxis(update, along, 1)
     cache[np.arange(len(cache))[:, None], _inside(places, size)] = new
     return result

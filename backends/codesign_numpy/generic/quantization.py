@@ -14,7 +14,7 @@ _EXACT_HALF = 0.5
 def _largest(dtype: "np.dtype[Any]") -> float:
     from ml_dtypes import finfo
 
-    return float(finfo(dtype).max)
+    return float(finfo(dtype).max)  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
 
 
 def _limits(dtype: "np.dtype[Any]") -> tuple[int, int]:

@@ -7,6 +7,8 @@ import numpy as np
 
 from codesign_numpy.generic.arrays import Array, axis_of, wide
 
+_Step = Callable[[Array], Array]
+
 
 def _log_sum_exp(x: Array, axis: tuple[int, ...], keepdims: bool) -> Array:
     largest = np.max(x, axis=axis, keepdims=True, initial=-np.inf)
@@ -28,35 +30,31 @@ def _extreme(function: Callable[..., Array], largest: bool) -> Callable[..., Arr
     return reduced
 
 
-_REDUCTIONS: Mapping[str, Callable[..., Array]] = {
-    "reduce_l1": lambda x, **to: np.sum(np.abs(x), **to),
-    "reduce_l2": lambda x, **to: np.sqrt(np.sum(np.square(x), **to)),
-    "reduce_log_sum": lambda x, **to: np.log(np.sum(x, **to)),
-    "reduce_log_sum_exp": _log_sum_exp,
-    "reduce_max": _extreme(np.max, True),
-    "reduce_mean": np.mean,
-    "reduce_min": _extreme(np.min, False),
-    "reduce_prod": np.prod,
-    "reduce_sum": np.sum,
-    "reduce_sum_square": lambda x, **to: np.sum(np.square(x), **to),
+_REDUCTIONS: Mapping[str, tuple[_Step, Callable[..., Array], _Step]] = {
+    "reduce_l1": (np.abs, np.sum, np.asarray),
+    "reduce_l2": (np.square, np.sum, np.sqrt),
+    "reduce_log_sum": (np.asarray, np.sum, np.log),
+    "reduce_log_sum_exp": (np.asarray, _log_sum_exp, np.asarray),
+    "reduce_max": (np.asarray, _extreme(np.max, True), np.asarray),
+    "reduce_mean": (np.asarray, np.mean, np.asarray),
+    "reduce_min": (np.asarray, _extreme(np.min, False), np.asarray),
+    "reduce_prod": (np.asarray, np.prod, np.asarray),
+    "reduce_sum": (np.asarray, np.sum, np.asarray),
+    "reduce_sum_square": (np.square, np.sum, np.asarray),
 }
-
-
-# What is left of an operator that reduces over no axis: the part that is elementwise.
-_ELEMENTWISE_ONLY = ("reduce_max", "reduce_mean", "reduce_min", "reduce_prod", "reduce_sum")
+"""Of each reduction what is done to each value, what reduces, what is done to the result."""
 
 
 def _reduction(name: str) -> Callable[..., Array]:
-    function = _REDUCTIONS[name]
+    before, reduce, after = _REDUCTIONS[name]
 
     def kernel(data: Array, axes: Array | None = None, *, keepdims: int, noop_with_empty_axes: int) -> Array:
         empty = axes is None or not axes.size
-        if empty and noop_with_empty_axes and name in _ELEMENTWISE_ONLY:
-            return data
         over: tuple[int, ...] = () if empty and noop_with_empty_axes else tuple(range(data.ndim))
         if axes is not None and axes.size:
             over = tuple(axis_of(int(axis), data.ndim) for axis in axes)
-        return np.asarray(function(wide(data), axis=over, keepdims=bool(keepdims))).astype(data.dtype)
+        reduced = reduce(before(wide(data)), axis=over, keepdims=bool(keepdims))
+        return np.asarray(after(reduced)).astype(data.dtype)
 
     return kernel
 

@@ -102,8 +102,10 @@ def _results(op: Operation, values: Mapping[SSAValue, Array], program: Program) 
 
 
 def _constant(op: ConstantOp) -> Array:
-    type = op.result.type
-    return np.array(op.value.get_values(), element_type(type.element_type)).reshape(type.get_shape())
+    type = cast("TensorType[Any]", op.result.type)
+    held = element_type(cast("TensorType[Any]", op.value.get_type()).element_type)
+    array = np.array(op.value.get_values(), held).reshape(type.get_shape())
+    return array.view(element_type(type.element_type)) if op.of_bits else array
 
 
 def _parameter(op: GetOp, program: Program) -> Array:

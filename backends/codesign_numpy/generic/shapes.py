@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from math import prod
+from typing import cast
 
 import numpy as np
 
@@ -114,7 +115,8 @@ def _one_hot(indices: Array, depth: Array, values: Array, *, axis: int) -> Array
     places = np.where((places >= -size) & (places < size), places % size, -1)
     shape = [1] * (indices.ndim + 1)
     shape[along] = size
-    return np.where(np.expand_dims(places, along) == np.arange(size).reshape(shape), values[1], values[0])
+    chosen = np.equal(np.expand_dims(places, along), np.arange(size).reshape(shape))
+    return cast(Array, np.where(chosen, values[1], values[0]))
 
 
 def _eye_like(input: Array, *, k: int, types: Types) -> Array:
@@ -125,23 +127,43 @@ def _shape(data: Array, *, start: int, end: int | None) -> Array:
     return np.array(data.shape[start:end], np.int64)
 
 
+def _concat(*inputs: Array, axis: int) -> Array:
+    return np.concatenate(inputs, axis)
+
+
+def _non_zero(x: Array) -> Array:
+    return np.array(np.nonzero(x if x.ndim else x.reshape(1)), np.int64)
+
+
+def _size(data: Array) -> Array:
+    return np.array(data.size, np.int64)
+
+
+def _transpose(x: Array, *, perm: tuple[int, ...] | None) -> Array:
+    return np.transpose(x, perm)
+
+
+def _unsqueeze(data: Array, axes: Array) -> Array:
+    return np.expand_dims(data, _whole(axes))
+
+
 SHAPES: Mapping[str, Callable[..., Array | tuple[Array, ...]]] = {
-    "concat": lambda *inputs, axis: np.concatenate(inputs, axis),
+    "concat": _concat,
     "expand": _expand,
     "flatten": _flatten,
-    "non_zero": lambda x: np.array(np.nonzero(x if x.ndim else x.reshape(1)), np.int64),
+    "non_zero": _non_zero,
     "one_hot": _one_hot,
     "pad": _pad,
     "range": _range,
     "reshape": _reshape,
     "shape": _shape,
-    "size": lambda data: np.array(data.size, np.int64),
+    "size": _size,
     "slice": _slice,
     "squeeze": _squeeze,
     "tile": _tile,
-    "transpose": lambda x, perm: np.transpose(x, perm),
+    "transpose": _transpose,
     "trilu": _trilu,
-    "unsqueeze": lambda data, axes: np.expand_dims(data, _whole(axes)),
+    "unsqueeze": _unsqueeze,
 }
 """Kernels by operator."""
 

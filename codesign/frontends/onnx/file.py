@@ -9,7 +9,7 @@ from onnx import ModelProto, TensorProto, numpy_helper
 
 from codesign.errors import CodesignError
 from codesign.frontends.onnx.elements import STORED, element
-from codesign.frontends.onnx.graph import build, version_of
+from codesign.frontends.onnx.graph import build, check_domain, place_of, version_of
 from codesign.program import Program, describe
 from codesign.weights import StoredTensor, WeightsError
 from codesign.weights.stored import Placement, check_name, map_file, place_tensors
@@ -44,6 +44,8 @@ def load(path: Path) -> Program:
 def program_of(model: ModelProto, path: Path | None = None) -> Program:
     """The program of a model; `path` is the file that it was read from, for its external data."""
     version_of(model)
+    for number, node in enumerate(model.graph.node):
+        check_domain(node, place_of(node, number))
     if len(model.graph.sparse_initializer):
         raise CodesignError("sparse tensors are not supported")
     weights = _take_weights(model, path)

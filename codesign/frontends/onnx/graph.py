@@ -8,12 +8,13 @@ from typing import Any, cast
 import numpy as np
 import onnx
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, TypeProto, numpy_helper
-from xdsl.builder import Builder, InsertPoint
+from xdsl.builder import Builder
 from xdsl.dialects.builtin import (
     DYNAMIC_INDEX,
     ArrayAttr,
     DenseIntOrFPElementsAttr,
     FunctionType,
+    IntegerType,
     ModuleOp,
     StringAttr,
     TensorType,
@@ -22,13 +23,15 @@ from xdsl.dialects.builtin import (
 )
 from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Attribute, Block, Region, SSAValue
+from xdsl.rewriter import InsertPoint
 
-from codesign.errors import CodesignError, nearest
-from codesign.frontends.onnx.elements import STORED, element
+from codesign.errors import CodesignError
+from codesign.frontends.onnx.elements import element
 from codesign.weights import StoredTensor
 from codesign_dialects.generic import INPUTS, MAIN, OPERATORS, OUTPUTS, ApplyOp, ConstantOp, Operator, Option
 from codesign_dialects.generic.constant import MOST_VALUES
 from codesign_dialects.transformer import GetOp, ParameterOp
+from codesign_dialects.transformer.shapes import Tensor
 
 OLDEST, NEWEST = 13, 28
 """Versions of the standard's operator set that are read."""
@@ -40,12 +43,23 @@ _TYPE_ATTRIBUTES = ("to", "dtype", "output_dtype")
 """Attributes that say the element type of a result: that is the result's type here."""
 
 
+def place_of(node: NodeProto, number: int) -> str:
+    """What a node is called in messages."""
+    return f"node {number} ({node.op_type}{f' {node.name!r}' if node.name else ''})"
+
+
+def check_domain(node: NodeProto, where: str) -> None:
+    """Refuse an operator that is not of the standard."""
+    if node.domain not in ("", "ai.onnx"):
+        raise CodesignError(f"{where}: operators of the domain {node.domain!r} are not supported")
+
+
 class _Node:
     """A node of the graph as it is read: what it is called in messages, its attributes."""
 
     def __init__(self, node: NodeProto, number: int):
         self.proto = node
-        self.where = f"node {number} ({node.op_type}{f' {node.name!r}' if node.name else ''})"
+        self.where = place_of(node, number)
         self.attributes = {attribute.name: attribute for attribute in node.attribute}
 
     def value(self, name: str) -> Any:
@@ -67,9 +81,13 @@ class Graph:
         """A small constant of element type `type`."""
         if array.size > MOST_VALUES:
             raise CodesignError(f"{where}: a constant of {array.size} values is not read; at most {MOST_VALUES} are")
-        numbers = array.reshape(-1).tolist()
-        dense = DenseIntOrFPElementsAttr.from_list(TensorType(cast(Any, type), array.shape), numbers)
-        return self.builder.insert(ConstantOp(dense)).result
+        result = TensorType(type, array.shape)
+        stored: TensorType[Any] = result
+        if array.dtype.kind in "fV" and not np.isfinite(array.astype(np.float64)).all():
+            array = array.view(f"i{array.itemsize}")
+            stored = TensorType(IntegerType(8 * array.itemsize), array.shape)
+        dense = DenseIntOrFPElementsAttr.from_list(stored, array.reshape(-1).tolist())
+        return self.builder.insert(ConstantOp(dense, result)).result
 
     def tensor(self, proto: TensorProto, where: str) -> SSAValue:
         """The constant that a tensor of the file is."""
@@ -87,8 +105,6 @@ class Graph:
     def node(self, node: _Node) -> None:
         """Add one node."""
         proto = node.proto
-        if proto.domain not in ("", "ai.onnx"):
-            raise CodesignError(f"{node.where}: operators of the domain {proto.domain!r} are not supported")
         special = _SPECIAL.get(proto.op_type)
         inputs = [self._input(name, node) for name in proto.input]
         if special is not None:
@@ -201,7 +217,9 @@ def _constant(graph: Graph, node: _Node, inputs: Sequence[SSAValue | None]) -> S
 def _constant_of_shape(graph: Graph, node: _Node, inputs: Sequence[SSAValue | None]) -> SSAValue:
     value = node.value("value")
     type = element(TensorProto.FLOAT, node.where)
-    scalar = graph.constant(np.zeros(1, np.float32), type, node.where) if value is None else graph.tensor(value, node.where)
+    scalar = (
+        graph.constant(np.zeros(1, np.float32), type, node.where) if value is None else graph.tensor(value, node.where)
+    )
     result = graph.types.get(node.proto.output[0], UnrankedTensorType(element_of(scalar.type)))
     return graph.builder.insert(ApplyOp("expand", [scalar, *inputs], [result])).outputs[0]
 
@@ -250,10 +268,21 @@ def _known_types(graph: GraphProto) -> dict[str, Attribute]:
 def version_of(model: ModelProto) -> int:
     """The version of the standard's operator set. Raises CodesignError where it is not read."""
     versions = [opset.version for opset in model.opset_import if opset.domain in ("", "ai.onnx")]
-    if not versions or not OLDEST <= versions[0] <= NEWEST:
-        found = versions[0] if versions else "none"
-        raise CodesignError(f"operator set {found} is not supported; {OLDEST} to {NEWEST} are")
-    return versions[0]
+    version = versions[0] if versions else 0
+    if OLDEST <= version <= NEWEST:
+        return version
+    if 0 < version < OLDEST and all(_unchanged(node, version) for node in model.graph.node):
+        return version
+    raise CodesignError(f"operator set {version or 'none'} is not supported; {OLDEST} to {NEWEST} are")
+
+
+def _unchanged(node: NodeProto, version: int) -> bool:
+    """Whether what an operator of an older set does is what it does in the oldest that is read."""
+    try:
+        old, new = (onnx.defs.get_schema(node.op_type, of, node.domain) for of in (version, OLDEST))
+    except onnx.defs.SchemaError:
+        return False
+    return old.since_version == new.since_version
 
 
 def build(model: ModelProto, weights: Mapping[str, StoredTensor]) -> ModuleOp:
@@ -275,7 +304,7 @@ def build(model: ModelProto, weights: Mapping[str, StoredTensor]) -> ModuleOp:
         if value.name in weights:
             type = tensor_type(value.type, f"tensor {value.name!r}")
             assert isinstance(type, TensorType)
-            parameter = ParameterOp(value.name, type, value.name)
+            parameter = ParameterOp(value.name, cast(Tensor, type), value.name)
             module.body.block.add_op(parameter)
             built.values[value.name] = built.builder.insert(GetOp(parameter)).result
     for tensor in graph.initializer:

@@ -1,13 +1,15 @@
 """The operation that applies a generic operator."""
 
 from collections.abc import Mapping, Sequence
-from itertools import chain
+from itertools import chain, repeat
+from typing import cast
 
 from xdsl.dialects.builtin import (
     DenseArrayBase,
     DictionaryAttr,
     FloatAttr,
     IntegerAttr,
+    IntegerType,
     StringAttr,
     TensorType,
     UnrankedTensorType,
@@ -40,7 +42,7 @@ class ApplyOp(IRDLOperation):
 
     operator = prop_def(StringAttr)
     inputs = var_operand_def()
-    omitted = opt_prop_def(DenseArrayBase)
+    omitted = opt_prop_def(DenseArrayBase[IntegerType])
     options = opt_prop_def(DictionaryAttr)
     outputs = var_result_def()
 
@@ -80,7 +82,7 @@ class ApplyOp(IRDLOperation):
     @property
     def chosen(self) -> dict[str, Option | None]:
         """Every option of the operator: as given, else its default, else None."""
-        given = {} if self.options is None else self.options.data
+        given: Mapping[str, Attribute] = {} if self.options is None else self.options.data
         return {
             name: _option(given[name]) if name in given else option.default
             for name, option in OPERATORS[self.operator.data].options.items()
@@ -104,7 +106,7 @@ class ApplyOp(IRDLOperation):
         return len(self.inputs) + len(_omitted(self.omitted))
 
     def _verify_options(self, operator: Operator) -> None:
-        given = {} if self.options is None else self.options.data
+        given: Mapping[str, Attribute] = {} if self.options is None else self.options.data
         for key, value in given.items():
             if key not in operator.options:
                 known = ", ".join(operator.options) or "none"
@@ -165,7 +167,7 @@ def _type(value: SSAValue | None) -> Attribute | None:
     return None if value is None else value.type
 
 
-def _omitted(omitted: DenseArrayBase | None) -> tuple[int, ...]:
+def _omitted(omitted: DenseArrayBase[IntegerType] | None) -> tuple[int, ...]:
     return () if omitted is None else tuple(int(place) for place in omitted.get_values())
 
 
@@ -190,7 +192,7 @@ def _option(value: Attribute) -> Option | None:
         case StringAttr():
             return value.data
         case DenseArrayBase(elt_type=type) if type == i64:
-            return tuple(int(item) for item in value.get_values())
+            return tuple(int(item) for item in cast("DenseArrayBase[IntegerType]", value).get_values())
         case _:
             return None
 
@@ -204,14 +206,14 @@ def _verify_places(
     if len(types) < needed or (len(types) > len(places) and not repeated):
         most = "or more" if repeated else f"to {len(places)}"
         raise VerifyException(f"{name}: takes {needed} {most} {role}s, got {len(types)}")
-    for place, type in zip(chain(places, places[-1:] * len(types)), types, strict=False):
+    for place, type in zip(chain(places, repeat(places[-1]) if repeated else ()), types, strict=False):
         if type is None:
             if not place.optional:
                 raise VerifyException(f"{name}: the {role} {place.name} must be given")
             continue
         if not isinstance(type, TensorType | UnrankedTensorType):
             raise VerifyException(f"{name}: the {role} {place.name} must be a tensor, got {type}")
-        element: Attribute = type.element_type  # type: ignore[assignment]
+        element = cast("TensorType[Attribute]", type).element_type
         wanted = elements.setdefault(place.element, element)
         fixed = place.element[-1].isdigit() and place.element[0] in "iuf"
         if str(element) != place.element if fixed else element != wanted:

@@ -1,0 +1,119 @@
+"""Runs ONNX's conformance cases of single nodes and writes docs/onnx.md from the run: `python docs/conformance.py`.
+
+A test does the same and compares.
+"""
+
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from onnx import ModelProto, TensorProto, numpy_helper
+from onnx.backend.test import loader
+from onnx.backend.test.case.test_case import TestCase
+
+from codesign import api
+from codesign.errors import CodesignError
+from codesign.frontends.onnx.file import program_of
+
+PAGE = Path(__file__).parent / "onnx.md"
+
+
+@dataclass
+class Run:
+    """Cases by operator: that pass, that are refused, and what failed."""
+
+    passed: Counter[str] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+def run() -> Run:
+    """Run every case whose graph is one node."""
+    outcome = Run()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the cases overflow and divide by zero as they are made
+        cases = [case for case in loader.load_node_model_tests() if case.model and len(case.model.graph.node) == 1]
+    for case in cases:
+        operator = case.model.graph.node[0].op_type
+        model = ModelProto()
+        model.CopyFrom(case.model)
+        try:
+            program = program_of(model)
+        except CodesignError:
+            outcome.refused[operator] += 1
+            continue
+        try:
+            program.module.verify()
+            check(case, program)
+        except Exception as error:  # whatever a case raises is reported with its name
+            outcome.failed[case.name] = f"{type(error).__name__}: {error}"
+        else:
+            outcome.passed[operator] += 1
+    return outcome
+
+
+def check(case: TestCase, program) -> None:
+    """Compare outputs with those of the case, within its tolerance, as ONNX's own runner does."""
+    for given, expected in case.data_sets:
+        names = [value.name for value in case.model.graph.input]
+        outputs = api.compute(program, dict(zip(names, map(_array, given), strict=True)))
+        for actual, wanted in zip(outputs.values(), map(_array, expected), strict=True):
+            assert actual.dtype == wanted.dtype, f"{actual.dtype} where {wanted.dtype} is expected"
+            assert actual.shape == wanted.shape, f"{actual.shape} where {wanted.shape} is expected"
+            # The runner allows two units in the last place of a bfloat16.
+            relative = max(case.rtol, 2**-6) if actual.dtype.name == "bfloat16" else case.rtol
+            if actual.dtype.kind in "biu":
+                np.testing.assert_array_equal(actual, wanted)
+            else:
+                actual, wanted = (array.astype(np.complex128) for array in (actual, wanted))
+                np.testing.assert_allclose(actual, wanted, rtol=relative, atol=case.atol)
+
+
+def _array(value):
+    return numpy_helper.to_array(value) if isinstance(value, TensorProto) else np.asarray(value)
+
+
+def page(outcome: Run) -> str:
+    """The page."""
+    return "\n".join(_lines(outcome)) + "\n"
+
+
+def _lines(outcome: Run) -> Iterator[str]:
+    operators = sorted(outcome.passed)
+    yield INTRODUCTION.format(cases=outcome.passed.total(), operators=len(operators))
+    yield from ("| operator | cases that pass | refused |", "|---|---|---|")
+    for name in operators:
+        yield f"| {name} | {outcome.passed[name]} | {outcome.refused[name] or ''} |"
+    others = [name for name in sorted(outcome.refused) if name not in outcome.passed]
+    yield from ("", "## Refused", "", "Of these every case is refused: " + ", ".join(others) + ".")
+
+
+INTRODUCTION = """# ONNX
+
+Written by `docs/conformance.py` from a run of ONNX's conformance cases; change the code instead.
+
+`codesign import model.onnx` reads a graph of operator sets 13 to 28 as operations of the `generic` dialect
+(`pip install 'codesign[onnx]'`). From Python it also runs:
+
+```python
+import codesign
+
+program = codesign.load_model("model.onnx")
+outputs = codesign.compute(program, {{"x": x}})  # arrays by the names of the graph's inputs and outputs
+```
+
+Weights in other files must lie inside the model's folder; they are mapped, not copied. What is not supported is
+refused by the name of its node: an operator, an attribute, a tensor of strings, a control-flow graph.
+
+## Supported operators
+
+All {cases} cases of single nodes that are not refused pass, of {operators} operators. Cases refused beside those that
+pass are of strings, sequences, optional values, or of training.
+"""
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(run()))
