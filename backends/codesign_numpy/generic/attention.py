@@ -89,8 +89,8 @@ def _attention(
     offset: Array = np.array([past])
     seen: Array = np.ones((1, 1, 1, keys), bool)
     if nonpad_kv_seqlen is not None:
-        offset = nonpad_kv_seqlen.astype(np.int64) - tokens
-        seen = np.arange(keys) < nonpad_kv_seqlen.astype(np.int64).reshape(-1, 1, 1, 1)
+        offset = np.subtract(nonpad_kv_seqlen, tokens)
+        seen = np.less(np.arange(keys), nonpad_kv_seqlen.reshape(-1, 1, 1, 1))
     seen = seen & _allowed(tokens, keys, offset, causal=bool(is_causal), left=left_window_size, right=right_window_size)
     grouped = wide(query).reshape(batch, kv_heads, -1, size)
     factor = wide(query).dtype.type(1 / sqrt(size) if scale is None else scale)
