@@ -1,10 +1,6 @@
 """The executor as a backend, and the session in which a compiled program runs."""
 
-<<<<<<< HEAD
-from collections.abc import Callable, Sequence
-=======
-from collections.abc import Mapping, Sequence
->>>>>>> feb8408 (Read ONNX files as generic operators and run ONNX's conformance cases)
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,12 +10,8 @@ from xdsl.dialects.func import FuncOp
 
 from codesign.errors import CodesignError
 from codesign.plugins import API_VERSION
-<<<<<<< HEAD
-from codesign.plugins.backend import Capabilities, LinearTrace, Observe, Support, Tokens
-from codesign.plugins.kernels import Kernels
-=======
 from codesign.plugins.backend import AnyArray, Capabilities, LinearTrace, Observe, Support, Tokens
->>>>>>> feb8408 (Read ONNX files as generic operators and run ONNX's conformance cases)
+from codesign.plugins.kernels import Kernels
 from codesign.program import Program
 from codesign_dialects.transformer import KVCacheType, RepeatOp
 from codesign_dialects.transformer.shapes import features
