@@ -90,7 +90,7 @@ def _attention(
     seen: Array = np.ones((1, 1, 1, keys), bool)
     if nonpad_kv_seqlen is not None:
         offset = np.subtract(nonpad_kv_seqlen, tokens)
-        seen = np.less(np.arange(keys), nonpad_kv_seqlen.reshape(-1, 1, 1, 1))
+        seen = np.less(np.arange(keys, dtype=np.int64), nonpad_kv_seqlen.reshape(-1, 1, 1, 1))
     seen = seen & _allowed(tokens, keys, offset, causal=bool(is_causal), left=left_window_size, right=right_window_size)
     grouped = wide(query).reshape(batch, kv_heads, -1, size)
     factor = wide(query).dtype.type(1 / sqrt(size) if scale is None else scale)

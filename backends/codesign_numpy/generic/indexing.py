@@ -73,7 +73,7 @@ def _tensor_scatter(
     along = axis_of(axis, past_cache.ndim)
     size, count = past_cache.shape[along], update.shape[along]
     starts = np.zeros(len(past_cache), np.int64) if write_indices is None else write_indices
-    places = np.add(starts.reshape(-1, 1), np.arange(count))
+    places = np.add(starts.reshape(-1, 1), np.arange(count, dtype=np.int64))
     if mode == "circular":
         places %= size
     elif mode != "linear":
