@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codesign.errors import UsageError
-from codesign.plugins.backend import FloatArray, Session
+from codesign.plugins.backend import FloatArray, RoutedSession, Session
 
 WINDOW = 512
 """Tokens that are predicted from one another; each window begins without context."""
@@ -25,7 +25,8 @@ class Evaluation:
 
     `perplexity` is exp of the mean of −ln p. Against a reference with probabilities r over the vocabulary,
     `kl_divergence` is the mean of ``Σ r · ln(r / p)`` in nats, and `top_1_agreement` the share of tokens where both
-    find the same one likeliest; None without a reference.
+    find the same one likeliest; None without a reference. `dropped_choices` is the share of the choices of an expert
+    that were dropped; None where no mixture is routed.
     """
 
     perplexity: float
@@ -34,6 +35,7 @@ class Evaluation:
     kl_divergence: float | None = None
     top_1_agreement: float | None = None
     reference_perplexity: float | None = None
+    dropped_choices: float | None = None
 
     def to_dict(self) -> dict[str, object]:
         """The JSON document of ``codesign eval``."""
@@ -44,6 +46,7 @@ class Evaluation:
             "kl_divergence": self.kl_divergence,
             "top_1_agreement": self.top_1_agreement,
             "reference_perplexity": self.reference_perplexity,
+            "dropped_choices": self.dropped_choices,
         }
 
 
@@ -86,9 +89,17 @@ def score(
     predicted = sum(len(window) - 1 for window in windows)
     loss, reference_loss, divergence, agreed = (totals / predicted).tolist()
     tokens = sum(len(window) for window in windows)
+    dropped = _dropped(session)
     if reference is None:
-        return Evaluation(exp(loss), tokens, predicted)
-    return Evaluation(exp(loss), tokens, predicted, divergence, agreed, exp(reference_loss))
+        return Evaluation(exp(loss), tokens, predicted, dropped_choices=dropped)
+    return Evaluation(exp(loss), tokens, predicted, divergence, agreed, exp(reference_loss), dropped)
+
+
+def _dropped(session: Session) -> float | None:
+    """The share of the choices of an expert that `session` dropped."""
+    if not isinstance(session, RoutedSession) or not session.choices.made:
+        return None
+    return session.choices.dropped / session.choices.made
 
 
 def _compared(logits: FloatArray, expected: FloatArray, targets: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -9,7 +9,7 @@ from xdsl.rewriter import InsertPoint, Rewriter
 
 from codesign.errors import CodesignError
 from codesign_dialects.encoding import Encoding
-from codesign_dialects.transformer import GetOp, LinearOp, MoEOp, ParameterOp, QuantizeOp
+from codesign_dialects.transformer import ExpertLinearOp, GetOp, LinearOp, MoEOp, ParameterOp, QuantizeOp
 from codesign_dialects.transformer.shapes import tensor_of, with_encoding
 
 
@@ -27,14 +27,15 @@ def chosen_weights(module: ModuleOp, skip: Sequence[str]) -> list[str]:
 
 
 def _weights(op: Operation) -> tuple[SSAValue, ...]:
-    if isinstance(op, LinearOp):
+    if isinstance(op, LinearOp | ExpertLinearOp):
         return (op.weight,)
     return (op.gate, op.up, op.down) if isinstance(op, MoEOp) else ()
 
 
 def refuse_experts(option: str, module: ModuleOp, names: Sequence[str]) -> None:
     """Refuse the weights of experts among `names`, which `option` cannot take."""
-    experts = {weight_name(weight) for op in module.walk() if isinstance(op, MoEOp) for weight in _weights(op)}
+    users = (op for op in module.walk() if isinstance(op, MoEOp | ExpertLinearOp))
+    experts = {weight_name(weight) for op in users for weight in _weights(op)}
     refused = [name for name in names if name in experts]
     if refused:
         raise CodesignError(

@@ -104,8 +104,9 @@ class Elementwise:
 
 @dataclass(frozen=True)
 class Collective:
-    """An exchange of `elements` values: ``all_reduce`` or ``all_gather`` between the chips that share a layer, ``send``
-    between those that follow each other in a pipeline."""
+    """An exchange of `elements` values: ``all_reduce``, ``all_gather`` or ``all_to_all``, where every chip sends each
+    other one a part of its own, between the chips that share a layer; ``send`` between those that follow each other in
+    a pipeline."""
 
     name: str
     repeat: Array

@@ -17,7 +17,7 @@ from codesign_cost.fit import Fit, check, level
 from codesign_cost.laws import Law, law_of
 from codesign_cost.machine import Machine
 from codesign_cost.money import Money
-from codesign_cost.reader import elementwise_operations, kv_cache_type, read_demand
+from codesign_cost.reader import elementwise_operations, expert_ranks, kv_cache_type, read_demand
 from codesign_cost.result import CostResult
 from codesign_cost.technology import Figure
 from codesign_cost.variants import Changes, vary
@@ -40,7 +40,7 @@ def price(program: Program, chip: Chip, workload: Workload, *, chips: int = 1, s
     """
     if program.batch not in (None, workload.batch):
         raise CostError(f"{program.name} is specialized to batch={program.batch}; the workload has {workload.batch}")
-    machine = machine_of(chip, chips=chips, stages=stages)
+    machine = _machine_for(program, chip, chips, stages)
     law = law_of(machine)
     needs = list(elementwise_operations(program))
     if needs and not machine.parts(Vector):
@@ -126,7 +126,7 @@ def price_designs(
     CostError
         When a change is of no figure of the chip, or the program cannot be priced.
     """
-    base = machine_of(chip, chips=chips, stages=stages)
+    base = _machine_for(program, chip, chips, stages)
     count = len(next((values for own in changes.values() for values in own.values()), ()))
     points, parts = Points.of(workload), min(base.pipeline, workload.batch)
     demand = read_demand(program, batch=-(-workload.batch // parts), tokens=points.tokens, past=points.past)
@@ -161,6 +161,18 @@ def price_designs(
         columns.append(np.stack([np.broadcast_to(figure, (width,)) for figure in figures]))
     ttft, tpot, rate, energy, power, area, usd, fits = np.concatenate(columns, axis=1)
     return Prices(ttft, tpot, rate, energy, power, area, usd, fits > 0)
+
+
+def _machine_for(program: Program, chip: Chip, chips: int, stages: int) -> Machine:
+    """The machine, checked to have a chip for each rank over which the program divides its experts."""
+    machine = machine_of(chip, chips=chips, stages=stages)
+    for ranks in expert_ranks(program):
+        if ranks != machine.tensor:
+            raise CostError(
+                f"{program.name} divides its experts over {ranks} ranks, and {machine.tensor} chips share each layer; "
+                f"expected {ranks} chips a stage"
+            )
+    return machine
 
 
 def machine_of(chip: Chip, *, chips: int = 1, stages: int = 1) -> Machine:

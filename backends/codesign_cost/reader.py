@@ -1,7 +1,7 @@
 """Reading demand out of the IR: a walk over the step that carries what is known of each value."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from xdsl.dialects import arith, func, scf
@@ -38,6 +38,12 @@ def kv_cache_type(program: Program) -> transformer.KVCacheType | None:
     return next((type for type in types if isinstance(type, transformer.KVCacheType)), None)
 
 
+def expert_ranks(program: Program) -> set[int]:
+    """The numbers of ranks over which the program divides experts."""
+    exchanges = (op for op in program.module.walk() if isinstance(op, transformer.AllToAllOp))
+    return {op.ranks.value.data for op in exchanges}
+
+
 def read_demand(program: Program, *, batch: int, tokens: Array, past: Array) -> Demand:
     """The demand of steps: `batch` sequences, `tokens` new tokens each, after `past` tokens (one value a point).
 
@@ -58,7 +64,7 @@ def unknown_operations(program: Program) -> Iterator[str]:
 
 def elementwise_operations(program: Program) -> Iterator[str]:
     """The operations of the program's functions that need a vector unit, each once."""
-    return _operations(program, lambda kind: _READERS.get(kind) is _Reader.read_elementwise)
+    return _operations(program, lambda kind: _READERS.get(kind) in _ELEMENTWISE)
 
 
 def _operations(program: Program, wanted: Callable[[type[Operation]], bool]) -> Iterator[str]:
@@ -80,6 +86,23 @@ class _Tensor:
     sharded: bool = False
 
 
+@dataclass(frozen=True)
+class _Load:
+    """Of a mixture: choices that are `kept`, and experts that are `active`, which some token chose. `sharded` as of a
+    tensor; `exchanged` where experts stand on a chip each."""
+
+    kept: Array
+    active: Array
+    sharded: bool = False
+    exchanged: bool = False
+
+    @classmethod
+    def of(cls, experts: int, top_k: int, tokens: Array, capacity: Array | None) -> "_Load":
+        """The load when all choices are alike: the weights of experts that nobody chose are not read."""
+        kept = tokens * top_k if capacity is None else np.minimum(tokens * top_k, experts * capacity)
+        return cls(kept, experts * (1 - (1 - top_k / experts) ** tokens))
+
+
 class _Reader:
     """Walks the step, carrying what is known of each value, and notes the work of each operation."""
 
@@ -92,6 +115,7 @@ class _Reader:
         self.repeat: Array = np.ones_like(past)
         self.iterations: Array = np.ones_like(past)
         self.tensors: dict[SSAValue, _Tensor] = {}
+        self.loads: dict[SSAValue, _Load] = {}
         self.indices: dict[SSAValue, Array] = {}
         self.opened: set[SSAValue] = set()
 
@@ -214,38 +238,84 @@ class _Reader:
         )
         self.tensors[op.result] = input
 
+    def read_choice(self, op: Operation) -> None:
+        """A gate for each expert, whichever are chosen then."""
+        assert isinstance(op, transformer.ExpertGatesOp | transformer.RouteTopKOp)
+        for result in op.results:
+            self._copy(op.scores, result)
+        self._note_elementwise("expert_gates", op.scores)
+
     def read_moe(self, op: Operation) -> None:
         """Each chosen expert is a feed-forward of its own, over its share of the tokens."""
         assert isinstance(op, transformer.MoEOp)
         gates = op.gates.owner
-        experts = shape_of(op.up)[0]
+        experts, hidden, _ = shape_of(op.up)
         top_k = gates.top_k.value.data if isinstance(gates, transformer.ExpertGatesOp) else experts
         input = self._tensor(op.input)
-        chosen = self.batch * input.tokens * top_k
-        # Experts that some token chooses, when all choices are alike: the others' weights are not read.
-        active = experts * (1 - (1 - top_k / experts) ** (self.batch * input.tokens))
+        load = _Load.of(experts, top_k, self.batch * input.tokens, None)
         for weight, split in ((op.gate, "columns"), (op.up, "columns"), (op.down, "rows")):
-            _, columns, reduction = shape_of(weight)
-            self.items.append(
-                Product(
-                    name=_parameter(weight),
-                    repeat=self.repeat * self.iterations * active,
-                    rows=chosen / active,
-                    columns=columns,
-                    reduction=reduction,
-                    weight=encoding_of(weight.type),
-                    input=encoding_of(op.input.type),
-                    integer=False,
-                    split=split,
-                    opens=weight is not op.up,
-                    together=active,
-                )
-            )
-        repeat = self.repeat * self.iterations
-        self._note("gate", chosen, shape_of(op.up)[1], 0 * self.past, repeat, sharded=True)
+            self._note_experts(weight, op.input, load, split, opens=weight is not op.up)
+        self._note_chosen("gate", load, hidden, sharded=True)
         self.tensors[op.result] = _Tensor(input.tokens)
-        self._note("combine", chosen, features(op.result), 0 * self.past, repeat, sharded=False)
+        self._note_chosen("combine", load, features(op.result), sharded=False)
         self._note_collective(op.result, "all_reduce")
+
+    def read_dispatch(self, op: Operation) -> None:
+        """Tokens are gathered on the way to the experts' products."""
+        assert isinstance(op, transformer.DispatchOp)
+        tokens = self.batch * self._tensor(op.input).tokens
+        capacity = np.array([op.capacity(int(count)) for count in tokens], np.float64)
+        self.loads[op.dispatched] = _Load.of(op.count, op.top_k, tokens, capacity)
+
+    def read_expert_linear(self, op: Operation) -> None:
+        assert isinstance(op, transformer.ExpertLinearOp)
+        load = self.loads[op.input]
+        split = "rows" if load.sharded else "columns"
+        self._note_experts(op.weight, op.input, load, split, opens=op.input not in self.opened)
+        self.opened.add(op.input)
+        self.loads[op.result] = replace(load, sharded=not load.sharded)
+
+    def read_expert_gate(self, op: Operation) -> None:
+        assert isinstance(op, transformer.ExpertGateOp)
+        load = self.loads[op.result] = self.loads[op.gate]
+        self._note_chosen("gate", load, features(op.gate), sharded=True)
+
+    def read_all_to_all(self, op: Operation) -> None:
+        assert isinstance(op, transformer.AllToAllOp)
+        load = self.loads[op.result] = replace(self.loads[op.input], exchanged=True)
+        elements = load.kept * features(op.input)
+        self.items.append(Collective("all_to_all", self.repeat * self.iterations, elements, "all_to_all"))
+
+    def read_combine(self, op: Operation) -> None:
+        """Experts that chips divide leave partial sums; those that stand on one each, its share of the tokens."""
+        assert isinstance(op, transformer.CombineOp)
+        load = self.loads[op.input]
+        self.tensors[op.result] = _Tensor(self._tensor(op.gates).tokens)
+        self._note_chosen("combine", load, features(op.result), sharded=load.exchanged)
+        self._note_collective(op.result, "all_gather" if load.exchanged else "all_reduce")
+
+    def _note_experts(self, weight: SSAValue, input: SSAValue, load: "_Load", split: str, *, opens: bool) -> None:
+        """The products of all experts that some token chose by their part of `weight` ``[experts, out, in]``."""
+        _, columns, reduction = shape_of(weight)
+        self.items.append(
+            Product(
+                name=_parameter(weight),
+                repeat=self.repeat * self.iterations * load.active,
+                rows=load.kept / load.active,
+                columns=columns,
+                reduction=reduction,
+                weight=encoding_of(weight.type),
+                input=encoding_of(input.type),
+                integer=False,
+                split=split,
+                opens=opens,
+                together=load.active,
+            )
+        )
+
+    def _note_chosen(self, name: str, load: "_Load", width: int, *, sharded: bool) -> None:
+        """Elementwise work over the `width` features of every choice that was kept."""
+        self._note(name, load.kept, width, 0 * self.past, self.repeat * self.iterations, sharded=sharded)
 
     def read_append(self, op: Operation) -> None:
         assert isinstance(op, transformer.AppendKVOp)
@@ -400,6 +470,12 @@ _READERS: dict[type[Operation], Callable[[_Reader, Operation], None]] = {
     transformer.HeadLinearOp: _Reader.read_head_linear,
     transformer.JoinHeadsOp: _Reader.read_elementwise,
     transformer.MoEOp: _Reader.read_moe,
+    transformer.RouteTopKOp: _Reader.read_choice,
+    transformer.DispatchOp: _Reader.read_dispatch,
+    transformer.ExpertLinearOp: _Reader.read_expert_linear,
+    transformer.ExpertGateOp: _Reader.read_expert_gate,
+    transformer.AllToAllOp: _Reader.read_all_to_all,
+    transformer.CombineOp: _Reader.read_combine,
     transformer.AppendKVOp: _Reader.read_append,
     transformer.AttentionOp: _Reader.read_attention,
     transformer.KeyBlocksOp: _Reader.read_key_blocks,
@@ -411,7 +487,7 @@ _READERS: dict[type[Operation], Callable[[_Reader, Operation], None]] = {
     transformer.RotaryOp: _Reader.read_elementwise,
     transformer.GateOp: _Reader.read_elementwise,
     transformer.ActivateOp: _Reader.read_elementwise,
-    transformer.ExpertGatesOp: _Reader.read_elementwise,
+    transformer.ExpertGatesOp: _Reader.read_choice,
     transformer.ScaleOp: _Reader.read_elementwise,
     transformer.SoftcapOp: _Reader.read_elementwise,
     transformer.QuantizeOp: _Reader.read_elementwise,
@@ -434,6 +510,10 @@ def _is_latent(value: SSAValue) -> bool:
         ):
             return True
     return False
+
+
+_ELEMENTWISE = (_Reader.read_elementwise, _Reader.read_choice, _Reader.read_expert_gate, _Reader.read_combine)
+"""The readers of operations that a vector unit runs."""
 
 
 def _parameter(weight: SSAValue) -> str:

@@ -46,3 +46,12 @@ class Integers:
 
     values: Floats
     scales: Floats
+
+
+@dataclass(eq=False)
+class ByExpert:
+    """What ``[experts, capacity, features]`` holds in the slots that some token took, one after the other: those of
+    expert e are ``rows[bounds[e] : bounds[e + 1]]``."""
+
+    rows: Floats
+    bounds: NDArray[np.int64]

@@ -10,7 +10,7 @@ from xdsl.dialects.func import FuncOp
 
 from codesign.errors import CodesignError
 from codesign.plugins import API_VERSION
-from codesign.plugins.backend import AnyArray, Capabilities, LinearTrace, Observe, Support, Tokens
+from codesign.plugins.backend import AnyArray, Capabilities, Choices, LinearTrace, Observe, Support, Tokens
 from codesign.plugins.kernels import Kernels
 from codesign.program import Program
 from codesign_dialects.transformer import KVCacheType, RepeatOp
@@ -52,6 +52,7 @@ class NumpySession:
         self._kernels = kernels
         self._cache = KVCache.empty(type, batch, _context(type, context))
         self._past = np.zeros(batch, np.int64)
+        self._choices = Choices(0, 0)
         terminator = self._step.body.block.last_op
         assert terminator is not None
         self._vocabulary = features(terminator.operands[0])
@@ -60,6 +61,11 @@ class NumpySession:
     def past(self) -> NDArray[np.int64]:
         """Tokens in each sequence's context."""
         return self._past.copy()
+
+    @property
+    def choices(self) -> Choices:
+        """The choices of experts of all steps so far, where mixtures are routed."""
+        return self._choices
 
     def reset(self) -> None:
         """Forget the context."""
@@ -93,6 +99,8 @@ class NumpySession:
         inputs.lengths[:] = lengths
         plan.run()
         self._past += inputs.lengths
+        dropped = sum(int(count) for count in plan.dropped)
+        self._choices = Choices(self._choices.made + plan.made, self._choices.dropped + dropped)
         return logits
 
     def _keep_plan(self, key: tuple[int, int], plan: tuple[Plan, Inputs, Floats]) -> None:

@@ -53,7 +53,8 @@ class Plan:
     """The calls, and the state of lowering: what each SSA value is, which layer is being lowered.
 
     `weights` caches what parameters were prepared into, so that the plans of one session share them. `kernels` do in
-    compiled code what there is of one token.
+    compiled code what there is of one token. Tokens make `made` choices of experts a run, of which each dispatch writes
+    into one of `dropped` how many the last run dropped.
     """
 
     lowerings: Mapping[type[Operation], Lowering]
@@ -67,6 +68,8 @@ class Plan:
     calls: list[Call] = field(default_factory=list[Call])
     values: dict[SSAValue, object] = field(default_factory=dict[SSAValue, object])
     layer: int = 0
+    made: int = 0
+    dropped: list[NDArray[np.int64]] = field(default_factory=list[NDArray[np.int64]])
     rotations: dict[object, tuple[Floats, Floats]] = field(default_factory=dict[object, tuple[Floats, Floats]])
     _buffers: dict[tuple[SSAValue | Operation, int], Floats] = field(
         default_factory=dict["tuple[SSAValue | Operation, int]", Floats]
@@ -98,6 +101,10 @@ class Plan:
         """The buffer of a float32 value."""
         return cast(Floats, self.values[value])
 
+    def numbers(self, value: SSAValue) -> NDArray[np.int64]:
+        """The buffer of a value that counts: experts, slots."""
+        return cast(NDArray[np.int64], self.values[value])
+
     def value(self, value: SSAValue, kind: type[_Kind]) -> _Kind:
         """What `value` is, known to be a `kind`."""
         known = self.values[value]
@@ -122,6 +129,12 @@ class Plan:
         if key not in self._buffers:
             self._buffers[key] = feature_major(shape)
         return self._buffers[key]
+
+    def count_dropped(self, choices: int) -> NDArray[np.int64]:
+        """Where a dispatch of so many `choices` writes how many it dropped."""
+        self.made += choices
+        self.dropped.append(np.zeros((), np.int64))
+        return self.dropped[-1]
 
     def lower_block(self, block: Block) -> None:
         """Lower the operations of `block` in order."""

@@ -47,6 +47,8 @@ def evaluate(
     if result.kl_divergence is not None and result.top_1_agreement is not None:
         out.line(f"unchanged program {result.reference_perplexity:.3f}")
         out.line(f"KL divergence {result.kl_divergence:.4f} nats a token, top-1 agreement {result.top_1_agreement:.1%}")
+    if result.dropped_choices is not None:
+        out.line(f"dropped {result.dropped_choices:.1%} of the choices of an expert")
 
 
 def _read(path: Path) -> str:

@@ -19,6 +19,12 @@ def _sparsify() -> "type[ModulePass]":
     return SparsifyPass
 
 
+def _route_moe() -> "type[ModulePass]":
+    from codesign.passes.route_moe import RouteMoePass
+
+    return RouteMoePass
+
+
 def _block_attention() -> "type[ModulePass]":
     from codesign.passes.block_attention import BlockAttentionPass
 
@@ -64,6 +70,7 @@ def _schedule() -> "type[ModulePass]":
 PASSES: "dict[str, Callable[[], type[ModulePass]]]" = {
     "quantize": _quantize,
     "sparsify": _sparsify,
+    "route-moe": _route_moe,
     "block-attention": _block_attention,
     "fuse": _fuse,
     "specialize": _specialize,

@@ -11,6 +11,7 @@ from xdsl.rewriter import Rewriter
 
 from codesign.errors import CodesignError
 from codesign_dialects.transformer import KVCacheType, LastTokensOp
+from codesign_dialects.transformer.routing import is_by_expert
 from codesign_dialects.transformer.shapes import tensor_of
 
 
@@ -45,7 +46,8 @@ class SpecializePass(ModulePass):
         kept: set[SSAValue] = set()
         values = [*function.body.block.args]
         for op in function.body.walk():
-            values += [*op.results, *(argument for region in op.regions for argument in region.block.args)]
+            values += [result for result in op.results if not is_by_expert(result)]
+            values += [argument for region in op.regions for argument in region.block.args]
             if isinstance(op, LastTokensOp) or not kept.isdisjoint(op.operands):
                 kept.update(op.results)
         for value in values:

@@ -83,6 +83,24 @@ class Session(Protocol):
 
 
 @dataclass(frozen=True)
+class Choices:
+    """How many choices of an expert tokens made, and how many of them were dropped because their expert was full."""
+
+    made: int
+    dropped: int
+
+
+@runtime_checkable
+class RoutedSession(Session, Protocol):
+    """A session that counts the choices of routed mixtures of experts."""
+
+    @property
+    def choices(self) -> Choices:
+        """Those of all steps so far; none where no mixture is routed."""
+        ...
+
+
+@dataclass(frozen=True)
 class LinearTrace:
     """One linear operation as it ran: its place, its operands as stored, its result.
 

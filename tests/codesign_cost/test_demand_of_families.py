@@ -5,13 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from codesign import api
 from codesign.frontends.decoder import build
 from codesign.frontends.families.deepseek import DEEPSEEK_3
 from codesign.frontends.families.llama import NAMES
 from codesign.frontends.families.qwen import QWEN_3_MOE
 from codesign.frontends.shape import Decoder, Experts, Latent, Layer, Names
 from codesign.program import Program, describe
-from codesign_cost.demand import Attentions, Demand, Products, Table
+from codesign.workload import Workload
+from codesign_cost.demand import Attentions, Collectives, Demand, Products, Table
+from codesign_cost.errors import CostError
 from codesign_cost.reader import read_demand, unknown_operations, weight_bytes
 
 TINY = Decoder(96, 64, 3, 4, 2, 16, 160, 512, 1e-5, 1e4, tied=True)
@@ -96,6 +99,72 @@ def test_latent_attention_reads_one_vector_a_token_and_multiplies_in_its_space(
     for name in ("key", "value", "latent"):
         index = products.names.index(f"layers.{name}")
         assert products.weight_bytes[index].item() * 3 == tiny.parameters[f"layers.{name}"].nbytes
+
+
+def read_routed(tiny: Program, options: str, **step: int) -> tuple[Demand, Demand]:
+    """The demand of a program, and of it with its mixtures routed."""
+    return read(tiny, **step), read(api.compile(tiny, None, f"route-moe{options}"), **step)
+
+
+def assert_equal(left: Table, right: Table) -> None:
+    for name, value in vars(left).items():
+        other = getattr(right, name)
+        if isinstance(value, np.ndarray):
+            np.testing.assert_allclose(value, other, rtol=1e-12, err_msg=name)
+        else:
+            assert value == other, name
+
+
+@pytest.mark.parametrize(("batch", "tokens", "chosen"), [(1, 1, 2), (3, 5, 2), (64, 128, 1)])
+def test_routing_changes_no_demand(batch: int, tokens: int, chosen: int) -> None:
+    tiny = program(QWEN_3_MOE.names, experts=Experts(8, chosen, 48))
+    dense, routed = read_routed(tiny, "", batch=batch, tokens=tokens, past=0)
+    assert len(dense.tables) == len(routed.tables) == 4
+    for left, right in zip(dense.tables, routed.tables, strict=True):
+        assert_equal(left, right)
+
+
+def test_what_a_capacity_drops_is_not_computed() -> None:
+    """Half of 4 · 10 · 2 choices find a place; with room for all, none is dropped."""
+    tiny = program(QWEN_3_MOE.names, experts=Experts(8, 2, 48))
+    for factor, share in ((0.5, 0.5), (4, 1.0)):
+        dense, routed = read_routed(tiny, f"{{capacity={factor}}}", batch=4, tokens=10, past=0)
+        before, after = (
+            sum(
+                float(own.repeat[index, 0, 0] * own.macs[index, 0, 0])
+                for own in [table(demand, Products)]
+                for index, name in enumerate(own.names)
+                if "expert" in name
+            )
+            for demand in (dense, routed)
+        )
+        assert after == pytest.approx(share * before)
+
+
+def test_experts_on_a_chip_each_exchange_tokens() -> None:
+    tiny = program(QWEN_3_MOE.names, experts=Experts(8, 2, 48))
+    dense, routed = read_routed(tiny, "{parallel=4}", batch=4, tokens=10, past=0)
+
+    def exchanged(demand: Demand) -> dict[str, float]:
+        own, found = table(demand, Collectives), dict[str, float]()
+        for kind, repeat, elements in zip(own.kinds, own.repeat[:, 0, 0], own.elements[:, 0, 0], strict=True):
+            found[kind] = found.get(kind, 0.0) + repeat * elements
+        return found
+
+    stream = 3 * 4 * 10 * 64
+    before, after = exchanged(dense), exchanged(routed)
+    assert before["all_reduce"] - after["all_reduce"] == stream
+    assert after["all_gather"] - before["all_gather"] == stream
+    assert after["all_to_all"] == 2 * 2 * stream
+
+
+def test_ranks_are_chips() -> None:
+    tiny = program(QWEN_3_MOE.names, experts=Experts(8, 2, 48))
+    routed = api.compile(tiny, api.load_chip("h100"), "route-moe{parallel=4}")
+    workload = Workload(batch=4, input=16, output=4)
+    with pytest.raises(CostError, match="divides its experts over 4 ranks, and 1 chips share each layer"):
+        api.cost(routed, workload)
+    assert api.cost(routed, workload, chips=4).to_dict()
 
 
 def test_every_operation_of_every_family_is_priced() -> None:

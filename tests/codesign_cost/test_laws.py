@@ -11,7 +11,7 @@ from codesign.chips import Chip, parse_chip
 from codesign_cost.demand import Attention, Collective, Demand, Product
 from codesign_cost.errors import CostError
 from codesign_cost.laws import LAWS, Usage, law_of
-from codesign_cost.laws.network import steps_of
+from codesign_cost.laws.network import hops_of, steps_of
 from codesign_cost.laws.tiled_dispatch import joined
 from codesign_cost.machine import Machine
 from codesign_dialects.chip import Design
@@ -318,6 +318,46 @@ def test_few_bytes_go_to_all_at_once_through_a_switch() -> None:
 def test_stages_of_a_pipeline_send_their_shares_side_by_side() -> None:
     usage = run(Collective("send", ONE, 1e6 * ONE, "send"), Machine(linked("ring"), 4, 3))
     assert usage.seconds[0] == pytest.approx(2 * (1e-6 + 2e6 / 4 / 1e9))
+
+
+def distances(topology: str, chips: int) -> list[int]:
+    """Shortest ways between all pairs of different chips, by breadth-first search over the links."""
+    side = {"ring": chips}.get(topology, int(np.sqrt(chips)))
+    places = [(x, y) for x in range(side) for y in range(chips // side)]
+
+    def neighbors(x: int, y: int) -> list[tuple[int, int]]:
+        near = [(x + 1, y), (x - 1, y), (x, y + 1), (x, y - 1)]
+        return [(a % side, b % (chips // side)) for a, b in near] if topology != "mesh" else near
+
+    found: list[int] = []
+    for start in places:
+        reached, front = {start: 0}, [start]
+        for place in front:
+            new = [near for near in neighbors(*place) if near in places and near not in reached]
+            reached |= dict.fromkeys(new, reached[place] + 1)
+            front += dict.fromkeys(new)
+        found += [distance for place, distance in reached.items() if place != start]
+    return found
+
+
+@pytest.mark.parametrize("topology", ["ring", "torus", "mesh"])
+@pytest.mark.parametrize("chips", [4, 9, 16, 25])
+def test_bytes_from_all_to_all_pass_the_links_between(topology: str, chips: int) -> None:
+    mean = float(np.mean(distances(topology, chips)))
+    assert hops_of(topology, chips) == pytest.approx(mean)
+    usage = run(Collective("all_to_all", ONE, 1e6 * ONE, "all_to_all"), Machine(linked(topology), chips))
+    moved = 2e6 / chips * (chips - 1) / chips * mean
+    assert usage.link_bytes[0] == pytest.approx(moved)
+    assert usage.seconds[0] == pytest.approx(steps_of(topology, chips) * 1e-6 + moved / 1e9)
+
+
+def test_through_a_switch_all_to_all_is_a_part_of_a_gather() -> None:
+    parts, gather = (
+        run(Collective(kind, ONE, 1e6 * ONE, kind), Machine(linked("all_to_all"), 8))
+        for kind in ("all_to_all", "all_gather")
+    )
+    assert parts.link_bytes[0] == pytest.approx(gather.link_bytes[0] / 8)
+    assert parts.seconds[0] < gather.seconds[0]
 
 
 def test_chips_that_cannot_reach_each_other_are_refused() -> None:

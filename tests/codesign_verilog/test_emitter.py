@@ -130,14 +130,28 @@ def test_refusals(make_llama, tmp_path, chip, pipeline, message) -> None:
     assert not (tmp_path / "chip").exists()
 
 
-@pytest.mark.parametrize("pipeline", ["", 'quantize{weights=int8 activations=int8 skip="*expert*"}'])
-def test_a_mixture_of_experts_is_refused_operation_by_operation(tmp_path, pipeline) -> None:
+MIXTURE = "transformer.expert_gates, transformer.moe"
+ROUTED = ", ".join(
+    f"transformer.{name}"
+    for name in ("route_top_k", "dispatch", "all_to_all", "expert_linear", "expert_gate", "combine")
+)
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "refused"),
+    [
+        ("", MIXTURE),
+        ('quantize{weights=int8 activations=int8 skip="*expert*"}', MIXTURE),
+        ("route-moe{parallel=2}", ROUTED),
+    ],
+)
+def test_a_mixture_of_experts_is_refused_operation_by_operation(tmp_path, pipeline, refused) -> None:
     config = {"vocab_size": 96, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "head_dim": 8}
     config |= {"num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 32}
     config |= {"num_local_experts": 4, "num_experts_per_tok": 2}
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "mixtral", **config}))
     program = api.compile(api.load_model(tmp_path / "config.json"), CHIP, pipeline)
-    with pytest.raises(CodesignError, match=r"transformer.expert_gates, transformer.moe have no microcode on chip @"):
+    with pytest.raises(CodesignError, match=f"{refused} have no microcode on chip @"):
         api.emit(program, tmp_path / "chip", prompt=PROMPT, max_tokens=1)
     assert not (tmp_path / "chip").exists()
 

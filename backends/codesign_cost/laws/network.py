@@ -6,7 +6,7 @@ its ports, which the algorithms of tori and meshes use in all dimensions at once
 """
 
 from collections.abc import Mapping
-from math import ceil, log2, sqrt
+from math import ceil, log2, prod, sqrt
 
 import numpy as np
 
@@ -48,6 +48,8 @@ def exchange(table: Collectives, machine: Machine, values: Values, width: float)
     twice = 1 + table.of_kind("all_reduce")  # scatter and reduce, then gather; a gather alone is one of them
     # Every chip reduces its part and hands it on: few bytes, many steps.
     moved = twice * size * (chips - 1) / chips * shared
+    # Of what all hold together each sends its part on to every other, over links that lie between.
+    moved = np.where(table.of_kind("all_to_all") > 0, moved / chips * hops_of(link.topology, chips), moved)
     scattered = table.of_kind("all_reduce") * values["scatter_launch"]
     seconds = scattered + twice * steps * step + moved / (bandwidth * values["link_efficiency"])
     if link.topology == "all_to_all":
@@ -81,3 +83,32 @@ def steps_of(topology: str, chips: int) -> int:
             return side - 1 + ceil(chips / side) - 1
         case _:  # recursive halving and doubling
             return ceil(log2(chips))
+
+
+def hops_of(topology: str, chips: int) -> float:
+    """Links between two of `chips`, in the mean over all pairs, by the shortest way: so often does a port carry each
+    byte that all send to all (Dally and Towles, "Principles and Practices of Interconnection Networks", 2004, chapter
+    3). A switch counts as one link."""
+    if chips == 1:
+        return 0.0
+    match topology:
+        case "ring":
+            return _ring_distance(chips) / (chips - 1)
+        case "torus" | "mesh":
+            side = ceil(sqrt(chips))
+            distance = _ring_distance if topology == "torus" else _line_distance
+            sides = (side, ceil(chips / side))
+            # Along either side the distance is that of its own places, the place of the chip itself counted.
+            return sum(distance(length) / length for length in sides) * prod(sides) / (prod(sides) - 1)
+        case _:
+            return 1.0
+
+
+def _ring_distance(chips: int) -> float:
+    """The sum of the distances from a chip of a ring to all the others."""
+    return chips * chips // 4
+
+
+def _line_distance(chips: int) -> float:
+    """The same along a line, in the mean over its chips."""
+    return (chips * chips - 1) / 3

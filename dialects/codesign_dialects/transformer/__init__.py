@@ -31,6 +31,14 @@ from codesign_dialects.transformer.layers import (
 from codesign_dialects.transformer.norms import LayerNormOp, RMSNormOp
 from codesign_dialects.transformer.parameters import GetOp, ParameterOp, RepeatOp
 from codesign_dialects.transformer.rotary import RotaryOp, RotaryScalingAttr
+from codesign_dialects.transformer.routing import (
+    AllToAllOp,
+    CombineOp,
+    DispatchOp,
+    ExpertGateOp,
+    ExpertLinearOp,
+    RouteTopKOp,
+)
 from codesign_dialects.transformer.view import View, ViewAttr
 
 STEP = "transformer.step"
@@ -52,6 +60,12 @@ Transformer = Dialect(
         ActivateOp,
         ExpertGatesOp,
         MoEOp,
+        RouteTopKOp,
+        DispatchOp,
+        ExpertLinearOp,
+        ExpertGateOp,
+        CombineOp,
+        AllToAllOp,
         AddOp,
         ScaleOp,
         SoftcapOp,
@@ -74,13 +88,18 @@ __all__ = [
     "STEP",
     "ActivateOp",
     "AddOp",
+    "AllToAllOp",
     "AppendKVOp",
     "AttentionBeginOp",
     "AttentionBlockOp",
     "AttentionEndOp",
     "AttentionOp",
+    "CombineOp",
+    "DispatchOp",
     "EmbeddingOp",
+    "ExpertGateOp",
     "ExpertGatesOp",
+    "ExpertLinearOp",
     "GateOp",
     "GetOp",
     "HeadLinearOp",
@@ -98,6 +117,7 @@ __all__ = [
     "RepeatOp",
     "RotaryOp",
     "RotaryScalingAttr",
+    "RouteTopKOp",
     "ScaleOp",
     "SoftcapOp",
     "SplitOp",

@@ -1,6 +1,7 @@
 """Mixtures of experts: which experts a token goes to and with what weight, and the sum over them.
 
-The mixture is defined as the dense sum over all experts; a gate of zero is an expert that need not run.
+The mixture is defined as the dense sum over all experts; a gate of zero is an expert that need not run. The operations
+that run the chosen ones only are in ``routing``.
 """
 
 from xdsl.dialects.builtin import Float64Type, FloatAttr, IntegerAttr, StringAttr, UnitAttr, f64, i64
@@ -23,24 +24,22 @@ from xdsl.utils.exceptions import VerifyException
 from codesign_dialects.transformer.feed_forward import verify_activation_name
 from codesign_dialects.transformer.shapes import Tensor, features, shape_of, verify_activation, verify_shape, written
 
-SCORINGS = ("softmax", "sigmoid")
+SCORINGS = ("softmax", "sigmoid", "equal")
 
 
-@irdl_op_definition
-class ExpertGatesOp(IRDLOperation):
-    """The gates of each token, ``[batch, tokens, experts]``: those of its ``top_k`` best experts, zero for the others
-    (Shazeer et al., "Outrageously Large Neural Networks", 2017, section 2.1).
+class ExpertChoiceOp(IRDLOperation):
+    """Which ``top_k`` experts each token chooses, and with what gates (Shazeer et al., "Outrageously Large Neural
+    Networks", 2017, section 2.1).
 
-    A gate is the ``scoring`` of the router's logits `scores`: their softmax, or the sigmoid of each. With ``normalize``
-    the chosen gates are divided by their sum, which makes softmax the softmax over the chosen logits only; then all are
-    multiplied by ``scale``. Ties go to the expert with the lower number.
+    A gate is the ``scoring`` of the router's logits `scores` ``[batch, tokens, experts]``: their softmax, or the
+    sigmoid of each; or ``equal``, which chooses by the logits and gives every chosen expert the gate 1. With
+    ``normalize`` the chosen gates are divided by their sum, which makes softmax the softmax over the chosen logits
+    only; then all are multiplied by ``scale``. Ties go to the expert with the lower number.
 
     `bias` ``[experts]`` is added for the choice, not to the gate. With ``groups`` only the experts of the
     ``top_groups`` best of so many equal groups can be chosen; a group is as good as the sum of its two best experts
     (DeepSeek-AI, "DeepSeek-V3", 2024, section 2.1.2), or of its ``group_best`` best: in DeepSeek-V2 of one.
     """
-
-    name = "transformer.expert_gates"
 
     scores = operand_def(Tensor)
     bias = opt_operand_def(Tensor)
@@ -51,11 +50,46 @@ class ExpertGatesOp(IRDLOperation):
     groups = opt_prop_def(IntegerAttr)
     top_groups = opt_prop_def(IntegerAttr)
     group_best = opt_prop_def(IntegerAttr)
-    result = result_def(Tensor)
 
     traits = traits_def(Pure())
     irdl_options = (ParsePropInAttrDict(),)
     assembly_format = "$scoring $scores (`,` $bias^)? attr-dict `:` functional-type(operands, results)"
+
+    @property
+    def best_of_group(self) -> int:
+        """Experts whose sum a group is as good as."""
+        return 2 if self.group_best is None else self.group_best.value.data
+
+    def verify_choice(self) -> None:
+        """Verify all but the results."""
+        verify_activation(self, "the scores", self.scores)
+        experts = features(self.scores)
+        if self.bias is not None:
+            verify_shape(self, "the bias", self.bias, (experts,))
+        if self.scoring.data not in SCORINGS:
+            raise VerifyException(f"{self.name}: scoring is one of {', '.join(SCORINGS)}, got '{self.scoring.data}'")
+        if (self.groups is None) != (self.top_groups is None):
+            raise VerifyException(f"{self.name}: groups and top_groups are stated together")
+        choices = experts
+        if self.groups is not None and self.top_groups is not None:
+            groups, top, best = self.groups.value.data, self.top_groups.value.data, self.best_of_group
+            if groups < 1 or experts % groups or not 1 <= best <= experts // groups or not 1 <= top <= groups:
+                raise VerifyException(
+                    f"{self.name}: expected equal groups of at least {max(best, 1)} of the {experts} experts and 1 to "
+                    f"all of them chosen, got {top} of {groups} groups"
+                )
+            choices = experts // groups * top
+        if not 1 <= self.top_k.value.data <= choices:
+            raise VerifyException(f"{self.name}: top_k is 1 to {choices}, got {self.top_k.value.data}")
+
+
+@irdl_op_definition
+class ExpertGatesOp(ExpertChoiceOp):
+    """The gates of each token, ``[batch, tokens, experts]``: those of the experts it chooses, zero for the others."""
+
+    name = "transformer.expert_gates"
+
+    result = result_def(Tensor)
 
     def __init__(
         self,
@@ -83,43 +117,35 @@ class ExpertGatesOp(IRDLOperation):
             result_types=[scores.type],
         )
 
-    @property
-    def best_of_group(self) -> int:
-        """Experts whose sum a group is as good as."""
-        return 2 if self.group_best is None else self.group_best.value.data
-
     def verify_(self) -> None:
-        verify_activation(self, "the scores", self.scores)
-        experts = features(self.scores)
-        verify_activation(self, "the result", self.result, experts)
-        if self.bias is not None:
-            verify_shape(self, "the bias", self.bias, (experts,))
-        if self.scoring.data not in SCORINGS:
-            raise VerifyException(f"{self.name}: scoring is one of {', '.join(SCORINGS)}, got '{self.scoring.data}'")
-        if (self.groups is None) != (self.top_groups is None):
-            raise VerifyException(f"{self.name}: groups and top_groups are stated together")
-        choices = experts
-        if self.groups is not None and self.top_groups is not None:
-            groups, top, best = self.groups.value.data, self.top_groups.value.data, self.best_of_group
-            if groups < 1 or experts % groups or not 1 <= best <= experts // groups or not 1 <= top <= groups:
-                raise VerifyException(
-                    f"{self.name}: expected equal groups of at least {max(best, 1)} of the {experts} experts and 1 to "
-                    f"all of them chosen, got {top} of {groups} groups"
-                )
-            choices = experts // groups * top
-        if not 1 <= self.top_k.value.data <= choices:
-            raise VerifyException(f"{self.name}: top_k is 1 to {choices}, got {self.top_k.value.data}")
+        self.verify_choice()
+        verify_activation(self, "the result", self.result, features(self.scores))
+
+
+class ExpertGatingOp(IRDLOperation):
+    """Gating within an expert: ``activation(gate) · (up + up_offset)``, the offset 0 unless stated. With a ``limit``
+    the gate is kept below it and up within ±limit first (OpenAI, "gpt-oss", 2025, section 2.2)."""
+
+    activation = prop_def(StringAttr)
+    limit = opt_prop_def(FloatAttr[Float64Type])
+    up_offset = opt_prop_def(FloatAttr[Float64Type])
+
+    traits = traits_def(Pure())
+    irdl_options = (ParsePropInAttrDict(),)
+
+    def verify_gating(self) -> None:
+        """Verify the properties."""
+        verify_activation_name(self, self.activation)
+        if self.limit is not None and not self.limit.value.data > 0:
+            raise VerifyException(f"{self.name}: the limit is positive, got {self.limit.value.data}")
 
 
 @irdl_op_definition
-class MoEOp(IRDLOperation):
-    """``Σ gates[e] · expert_e(input)`` over the experts e, each a gated feed-forward.
+class MoEOp(ExpertGatingOp):
+    """``Σ gates[e] · expert_e(input)`` over the experts e, each a gated feed-forward ``down · gating(gate, up)``.
 
     Weights are stacked, `gate` and `up` ``[experts, hidden, in]``, `down` ``[experts, in, hidden]``; the `biases` of
     gate, up and down, where there are any, ``[experts, hidden]``, twice, and ``[experts, in]``.
-
-    An expert is ``down · (activation(gate) · (up + up_offset))``, the offset 0 unless stated. With a ``limit`` the gate
-    is kept below it and up within ±limit first (OpenAI, "gpt-oss", 2025, section 2.2).
     """
 
     name = "transformer.moe"
@@ -130,13 +156,8 @@ class MoEOp(IRDLOperation):
     up = operand_def(Tensor)
     down = operand_def(Tensor)
     biases = var_operand_def(Tensor)
-    activation = prop_def(StringAttr)
-    limit = opt_prop_def(FloatAttr[Float64Type])
-    up_offset = opt_prop_def(FloatAttr[Float64Type])
     result = result_def(Tensor)
 
-    traits = traits_def(Pure())
-    irdl_options = (ParsePropInAttrDict(),)
     assembly_format = (
         "$activation $input `,` $gates `,` $gate `,` $up `,` $down "
         "(`bias` $biases^)? attr-dict `:` functional-type(operands, results)"
@@ -177,6 +198,4 @@ class MoEOp(IRDLOperation):
             raise VerifyException(f"{self.name}: biases are those of gate, up and down, got {len(self.biases)}")
         for name, bias, extent in zip(("gate", "up", "down"), self.biases, (hidden, hidden, width), strict=False):
             verify_shape(self, f"the bias of {name}", bias, (experts, extent))
-        verify_activation_name(self, self.activation)
-        if self.limit is not None and not self.limit.value.data > 0:
-            raise VerifyException(f"{self.name}: the limit is positive, got {self.limit.value.data}")
+        self.verify_gating()

@@ -155,7 +155,7 @@ transformer.parameter @w : tensor<4xf32> from "w" view <axis = 0, groups = 0, fi
 
 %x = "test.op"() : () -> tensor<?x?x8xf32>
 %y = transformer.expert_gates "argmax" %x {top_k = 2 : i64} : (tensor<?x?x8xf32>) -> tensor<?x?x8xf32>
-// CHECK: {{^}}transformer.expert_gates: scoring is one of softmax, sigmoid, got 'argmax'
+// CHECK: {{^}}transformer.expert_gates: scoring is one of softmax, sigmoid, equal, got 'argmax'
 
 // -----
 
@@ -173,7 +173,7 @@ transformer.parameter @w : tensor<4xf32> from "w" view <axis = 0, groups = 0, fi
 
 %x = "test.op"() : () -> tensor<?x?x8xf32>
 %y = transformer.expert_gates "softmax" %x {top_k = 1 : i64, groups = 8 : i64, top_groups = 1 : i64} : (tensor<?x?x8xf32>) -> tensor<?x?x8xf32>
-// CHECK: {{^}}transformer.expert_gates: expected groups of at least 2 of the 8 experts and 1 to all of them chosen, got 1 of 8 groups
+// CHECK: {{^}}transformer.expert_gates: expected equal groups of at least 2 of the 8 experts and 1 to all of them chosen, got 1 of 8 groups
 
 // -----
 
