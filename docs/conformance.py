@@ -108,6 +108,9 @@ outputs = codesign.compute(program, {{"x": x}})  # arrays by the names of the gr
 Weights in other files must lie inside the model's folder; they are mapped, not copied. What is not supported is
 refused by the name of its node: an operator, an attribute, a tensor of strings, a control-flow graph.
 
+MiniLM in int8, a sentence encoder, agrees with ONNX Runtime within 5e-5, its largest values being near 6 (a nightly
+test).
+
 ## Supported operators
 
 All {cases} cases of single nodes that are not refused pass, of {operators} operators. Cases refused beside those that

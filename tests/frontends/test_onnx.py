@@ -171,3 +171,19 @@ def test_inputs_of_another_type_are_refused(tmp_path, inputs, message):
     program = api.load_model(linear(tmp_path, WEIGHT))
     with pytest.raises(CodesignError, match=message):
         api.compute(program, inputs)
+
+
+@settings(max_examples=30, deadline=None)
+@given(inner=st.integers(1, 40), seed=st.integers(0, 1 << 30), bits=st.sampled_from([8, 20, 31]))
+def test_integer_products_are_those_of_whole_numbers(tmp_path_factory, inner, seed, bits):
+    random = np.random.default_rng(seed)
+    a, b = (random.integers(-(1 << bits), 1 << bits, shape) for shape in ((3, inner), (inner, 2)))
+    shapes = {"x": a.shape, "w": b.shape, "y": (3, 2)}
+    values = [helper.make_tensor_value_info(name, TensorProto.INT64, shape) for name, shape in shapes.items()]
+    path = tmp_path_factory.mktemp("onnx") / "model.onnx"
+    model = model_of([helper.make_node("MatMul", ["x", "w"], ["y"])], values[:2], values[2:])
+    path.write_bytes(model.SerializeToString())
+    result = api.compute(api.load_model(path), {"x": a, "w": b})["y"]
+    exact = a.astype(object) @ b.astype(object)
+    wrapped = (exact + (1 << 63)) % (1 << 64) - (1 << 63)
+    np.testing.assert_array_equal(result, wrapped.astype(np.int64))
