@@ -7,16 +7,23 @@ from codesign.errors import UsageError
 
 @dataclass(frozen=True)
 class Workload:
-    """A request: `batch` sequences of `input` prompt tokens, each answered with `output` generated tokens."""
+    """A request: `batch` sequences of `input` prompt tokens, each answered with `output` generated tokens.
+
+    The prompt is worked on in steps of at most `chunk` tokens of each sequence, or all at once (Agrawal et al.,
+    "SARATHI: Efficient LLM Inference by Piggybacking Decodes with Chunked Prefills", 2023).
+    """
 
     batch: int = 1
     input: int = 512
     output: int = 128
+    chunk: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("batch", "input", "output"):
             if getattr(self, name) < 1:
                 raise UsageError(f"workload: {name} must be at least 1, got {getattr(self, name)}")
+        if self.chunk is not None and self.chunk < 1:
+            raise UsageError(f"workload: chunk must be at least 1, got {self.chunk}")
 
     @property
     def context(self) -> int:

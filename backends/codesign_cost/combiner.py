@@ -35,18 +35,21 @@ class Points:
 
     @classmethod
     def of(cls, workload: Workload) -> "Points":
-        """The points of a request: every step of a short generation, Gauss-Legendre nodes of a longer one."""
+        """The points of a request: every step of a short generation, Gauss-Legendre nodes of a longer one; the chunks
+        of a prompt likewise, but for the last, which may be shorter."""
         steps = workload.output - 1
-        if steps <= _NODES:
-            past, weights = workload.input + np.arange(steps), np.ones(steps)
-        else:
-            past, weights = workload.input + (steps - 1 + steps * _ABSCISSAE) / 2, _WEIGHTS * steps / 2
-        phases = np.zeros((2, len(past) + 1))
-        phases[0, 0] = 1
-        phases[1, 1:] = weights
+        chunk = min(workload.chunk or workload.input, workload.input)
+        full = -(-workload.input // chunk) - 1
+        chunks, chunk_weights = _nodes(full)
+        generated, weights = _nodes(steps)
+        begun = float(full * chunk)
+        prompt = len(chunks) + 1
+        phases = np.zeros((2, prompt + len(generated)))
+        phases[0, :prompt] = [*chunk_weights, 1]
+        phases[1, prompt:] = weights
         return cls(
-            tokens=np.concatenate([[float(workload.input)], np.ones(len(past))]),
-            past=np.concatenate([[0.0], past]),
+            tokens=np.concatenate([np.full(len(chunks), chunk), [workload.input - begun], np.ones(len(generated))]),
+            past=np.concatenate([chunks * chunk, [begun], workload.input + generated]),
             weights=phases,
         )
 
@@ -56,6 +59,13 @@ class Points:
         if kept == self.weights.shape[1]:
             return self.weights
         return np.concatenate([self.weights[:, : kept - 1], self.weights[:, kept - 1 :].sum(axis=1, keepdims=True)], 1)
+
+
+def _nodes(steps: int) -> tuple[Array, Array]:
+    """Which of `steps` steps are priced, and how many each stands for."""
+    if steps <= _NODES:
+        return np.arange(steps, dtype=np.float64), np.ones(steps)
+    return (steps - 1 + steps * _ABSCISSAE) / 2, _WEIGHTS * steps / 2
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,9 @@ def cost(
     batch: Annotated[int, typer.Option(help="Sequences at once.")] = 1,
     input: Annotated[int, typer.Option(help="Prompt tokens a sequence.")] = 512,
     output: Annotated[int, typer.Option(help="Generated tokens a sequence.")] = 128,
+    chunk: Annotated[
+        int | None, typer.Option(help="Prompt tokens a step at most; all at once if not given.", show_default=False)
+    ] = None,
     token_price: Annotated[
         float | None,
         typer.Option(
@@ -65,7 +68,7 @@ def cost(
     from codesign.workload import Workload
 
     wanted = None if spec is None else load_spec(spec)
-    workload = Workload(batch, input, output)
+    workload = Workload(batch, input, output, chunk)
     documents: list[Document] = []
     with progress("pricing"):
         program = api.load_model(model)

@@ -104,6 +104,24 @@ def test_points_stand_for_every_step_of_a_generation(build_program: Build, input
     assert decode == pytest.approx(sum(every))  # macs are linear in the context: the nodes are exact
 
 
+@settings(max_examples=30, deadline=None)
+@given(input=st.integers(1, 2000), output=st.integers(1, 20), chunk=st.integers(1, 700))
+def test_chunks_of_a_prompt_are_the_prompt(build_program: Build, input: int, output: int, chunk: int) -> None:
+    def attended(workload: Workload) -> list[float]:
+        points = Points.of(workload)
+        demand = read_demand(build_program("tiny"), batch=1, tokens=points.tokens, past=points.past)
+        assert points.weights[0] @ points.tokens == pytest.approx(input)
+        return (points.weights @ table(demand, Attentions).pairs[0, :, 0]).tolist()
+
+    assert attended(Workload(1, input, output, chunk)) == pytest.approx(attended(Workload(1, input, output)))
+
+
+def test_one_chunk_is_the_plain_prompt() -> None:
+    plain, one = Points.of(Workload(1, 300, 9)), Points.of(Workload(1, 300, 9, chunk=300))
+    assert (plain.tokens.tolist(), plain.past.tolist()) == (one.tokens.tolist(), one.past.tolist())
+    assert plain.weights.tolist() == one.weights.tolist()
+
+
 def test_queries_keys_and_values_read_one_input(build_program: Build) -> None:
     found = table(read(build_program("tiny"), batch=1, tokens=1, past=[0.0]), Products)
     assert [name for name, opens in zip(found.names, found.opens, strict=True) if opens] == [

@@ -41,6 +41,16 @@ def test_the_keys_of_the_command_line_are_there(tiny: Program, chip: Chip) -> No
     } <= set(document)  # fmt: skip
 
 
+@pytest.mark.parametrize("name", ["h100", "groq-lpu"])
+def test_smaller_chunks_of_a_prompt_never_reach_its_end_sooner(
+    tiny: Program, chips: dict[str, Chip], name: str
+) -> None:
+    seconds = [price(tiny, chips[name], Workload(4, 1024, 2, chunk)).ttft_s for chunk in (None, 1024, 256, 64, 16)]
+    assert seconds[0] == seconds[1]
+    assert seconds == sorted(seconds)
+    assert seconds[-1] > seconds[0]
+
+
 @settings(max_examples=20, deadline=None)
 @given(
     batch=st.integers(1, 64),

@@ -155,7 +155,8 @@ def _attention(table: Attentions, machine: Machine, values: Values) -> Usage:
     prefill_work = prefill_work + longest * (machine.cores - 1)
     softmax = table.batch * heads * table.pairs * values["prefill_softmax"] / machine.vector_operations_per_second
     prefill_compute = prefill_work / (rate * values["prefill_compute_efficiency"]) + softmax
-    prefill_memory = passed / (machine.memory_bandwidth * values["prefill_memory_efficiency"])
+    earlier = streamed * (1 - np.minimum(table.tokens / table.context, 1))  # keys of chunks that went before
+    prefill_memory = (passed + earlier) / (machine.memory_bandwidth * values["prefill_memory_efficiency"])
 
     compute = np.where(decodes, decode_compute, prefill_compute)
     memory = np.where(decodes, decode_memory, prefill_memory)
