@@ -4,7 +4,8 @@
 
 Bits are those that the IR states for the weights of linear operations, scales and indices included. Perplexity and KL
 divergence (nats a token) are over Python's help topics, in windows of 512 tokens; calibration uses the text behind
-them. Seconds are those of the processor that the pass took. Written as JSON with --json.
+them. Seconds are those of the processor that the pass took; tokens a second are decoded by the executor `numba` on one
+thread, over seconds of the processor. Written as JSON with --json.
 """
 
 import argparse
@@ -54,6 +55,10 @@ PIPELINES = (
 )
 
 
+DECODED = 32
+"""Tokens decoded to measure speed."""
+
+
 class Recorded:
     """The unchanged program's logits, computed once."""
 
@@ -80,13 +85,31 @@ def bits_a_weight(program: Program) -> float:
     return 8 * sum(parameter.nbytes for parameter in parameters) / values
 
 
+def decode_speed(program: Program) -> float:
+    """Tokens over seconds of the processor, after a prompt of 32; the first two tokens compile and warm caches."""
+    session = plugins().backend(Executor, "numba").session(program, context=32 + 2 + DECODED)
+    session.step([list(range(100, 132))])
+    for token in (1, 2):
+        session.step([[token]])
+    start = time.process_time()
+    for token in range(DECODED):
+        session.step([[token]])
+    return DECODED / (time.process_time() - start)
+
+
 def measured(model: Program, pipeline: str, windows: list[list[int]], reference: Recorded) -> dict[str, object]:
     start = time.process_time()
     program = api.compile(model, None, pipeline)
     seconds = time.process_time() - start
     session = plugins().backend(Executor).session(program, context=WINDOW)
     result = score(session, windows, reference=reference)
-    return {"pipeline": pipeline, "bits": bits_a_weight(program), "seconds": seconds, **result.to_dict()}
+    return {
+        "pipeline": pipeline,
+        "bits": bits_a_weight(program),
+        "seconds": seconds,
+        "tokens_per_second": decode_speed(program),
+        **result.to_dict(),
+    }
 
 
 def main() -> None:
@@ -101,15 +124,19 @@ def main() -> None:
     reference = Recorded(plugins().backend(Executor).session(model, context=WINDOW))
     unchanged = score(reference, windows)
     reference.session = None
-    print("| pipeline | bits a weight | perplexity | change | KL | top-1 | pass, s |\n|---|---|---|---|---|---|---|")
-    print(f"| | {bits_a_weight(model):.2f} | {unchanged.perplexity:.3f} | | | | |", flush=True)
+    print("| pipeline | bits a weight | perplexity | change | KL | top-1 | pass, s | decode, tokens/s |")
+    print("|---|---|---|---|---|---|---|---|")
+    print(
+        f"| | {bits_a_weight(model):.2f} | {unchanged.perplexity:.3f} | | | | | {decode_speed(model):.0f} |", flush=True
+    )
     rows = []
     for pipeline in options.pipeline or PIPELINES:
         row = measured(model, pipeline, windows, reference)
         change = row["perplexity"] / unchanged.perplexity - 1
         print(
             f"| `{pipeline}` | {row['bits']:.2f} | {row['perplexity']:.3f} | {change:+.2%} | "
-            f"{row['kl_divergence']:.4f} | {row['top_1_agreement']:.1%} | {row['seconds']:.0f} |",
+            f"{row['kl_divergence']:.4f} | {row['top_1_agreement']:.1%} | {row['seconds']:.0f} | "
+            f"{row['tokens_per_second']:.0f} |",
             flush=True,
         )
         rows.append(row)
