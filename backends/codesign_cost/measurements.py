@@ -13,6 +13,7 @@ from codesign.workload import Workload
 from codesign_cost.errors import CostError
 from codesign_cost.fit import Fit, fewest_chips
 from codesign_cost.price import machine_of, price
+from codesign_cost.ranges import assumptions, intervals
 from codesign_cost.result import CostResult
 from codesign_cost.storage import stored_as
 from codesign_dialects.encoding import ENCODINGS, Encoding, plain
@@ -52,6 +53,18 @@ class Measurement:
         """
         return METRICS[self.metric](self.price())
 
+    def interval(self) -> tuple[float, float] | None:
+        """What the chip's assumed figures leave open of the prediction, for the metrics of :data:`INTERVALS`; None
+        where that is nothing."""
+        key, chip = INTERVALS.get(self.metric), _chip(self.chip)
+        if key is None or not assumptions(chip):
+            return None
+        result = self.price()
+        workload = Workload(result.batch, self.input, self.output)
+        found = intervals(self.program, chip, workload, chips=result.chips // chip.chips, stages=result.stages)
+        assert found is not None
+        return None if found.low[key] == found.high[key] else (found.low[key], found.high[key])
+
     def price(self) -> CostResult:
         """The price of what was measured."""
         program, chip = self.program, _chip(self.chip)
@@ -85,6 +98,15 @@ METRICS: Mapping[str, Callable[[CostResult], float]] = {
     "energy_per_token": lambda result: result.energy_per_token_j,
 }
 """The metrics of the measurements, each read from a price."""
+
+INTERVALS: Mapping[str, str] = {
+    "ttft": "ttft_s",
+    "tpot": "tpot_s",
+    "tokens_per_second": "tokens_per_second",
+    "power": "power_w",
+    "energy_per_token": "energy_per_token_j",
+}
+"""The metrics that are results with an interval, by the result's name."""
 
 
 @cache

@@ -19,7 +19,8 @@ REACH = {"tokens_per_second": 0.10, "ttft": 0.10, "product": 0.10}
 
 @dataclass(frozen=True)
 class Point:
-    """One measurement beside its prediction."""
+    """One measurement beside its prediction; `interval` is what the chip's assumed figures leave of that, None where
+    nothing is left open."""
 
     id: str
     source: str
@@ -28,6 +29,7 @@ class Point:
     split: str
     measured: float
     predicted: float
+    interval: tuple[float, float] | None = None
 
     @property
     def error(self) -> float:
@@ -82,7 +84,7 @@ class Scoreboard:
 def points() -> tuple[Point, ...]:
     """Every measurement that is not excluded, with what is predicted for it."""
     ends = [
-        Point(row.id, row.software, row.chip, row.metric, row.split, row.value, row.predict())
+        Point(row.id, row.software, row.chip, row.metric, row.split, row.value, row.predict(), row.interval())
         for row in read_measurements()
     ]
     return (*_operator_points(), *ends)

@@ -1,9 +1,9 @@
 """Our cost model beside GenZ and AIConfigurator, on the same measurements: `python benchmarks/other_cost_models DIR`.
 
 Each tool gets an environment of its own below DIR, from PyPI. The points are the held-out throughputs and times to
-first token of A100 and H100 in the cost model's measurements. A batch that a measurement leaves open is the largest that
-fits, as we reckon it; all three are asked the same. Throughput is that of a batch in step: its tokens over the prompt's
-time and that of each token. Errors are over the points that all three answer.
+first token of models of Llama's shape on A100 and H100 in the cost model's measurements. A batch that a measurement
+leaves open is the largest that fits, as we reckon it; all three are asked the same. Throughput is that of a batch in
+step: its tokens over the prompt's time and that of each token. Errors are over the points that all three answer.
 """
 
 import argparse
@@ -30,7 +30,10 @@ def main() -> None:
     rows = [
         row
         for row in read_measurements()
-        if row.split == "test" and row.chip in ("h100", "a100") and row.metric in METRICS
+        if row.split == "test"
+        and row.chip in ("h100", "a100")
+        and row.metric in METRICS
+        and _config(row)["model_type"] in ("llama", "mistral")
     ]
     points = [_point(row) for row in rows]
     predicted = {"ours": [row.predict() for row in rows]}
@@ -58,11 +61,14 @@ def main() -> None:
 
 def _point(row: Measurement) -> dict[str, object]:
     result = row.price()
-    config = json.loads(plugins().models()[row.model].read_text(encoding="utf-8"))
     return {
-        "model": row.model, "config": config, "chip": row.chip, "chips": result.chips, "batch": result.batch,
+        "model": row.model, "config": _config(row), "chip": row.chip, "chips": result.chips, "batch": result.batch,
         "input": row.input, "output": row.output, "weights": row.weights, "kv": row.kv,
     }  # fmt: skip
+
+
+def _config(row: Measurement) -> dict[str, object]:
+    return json.loads(plugins().models()[row.model].read_text(encoding="utf-8"))
 
 
 def _ask(home: Path, tool: str, package: str, points: Sequence[object]) -> list[list[float] | str]:

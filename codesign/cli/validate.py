@@ -86,7 +86,9 @@ def _line(score: Row) -> tuple[str, ...]:
 
 
 def _listed(point: Row) -> str:
+    interval = cast("Sequence[float] | None", point.get("interval"))
+    open_ = "" if interval is None else f", {interval[0]:.4g} to {interval[1]:.4g} with what is not known"
     return (
         f"{point['source']}  {point['chip']}  {point['id']}  {point['metric']}: measured {point['measured']:.4g}, "
-        f"predicted {point['predicted']:.4g} ({point['error']:+.0%})\n"
+        f"predicted {point['predicted']:.4g} ({point['error']:+.0%}{open_})\n"
     )

@@ -5,6 +5,7 @@ import importlib.util
 import json
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -137,6 +138,14 @@ def test_the_command_writes_one_document(capsys: pytest.CaptureFixture[str]) -> 
     shown = capsys.readouterr().out
     assert "GroqCloud" in shown
     assert shown.count("measured") == sum(not point["in_range"] for point in document["points"])
+
+
+def test_what_is_not_known_of_a_chip_leaves_an_interval() -> None:
+    row = next(row for row in read_measurements() if row.chip == "h100" and row.metric == "tokens_per_second")
+    assert row.interval() is None  # nothing of the H100 is assumed
+    open_ = replace(row, chip="tpu-v5p", model="llama-3.1-8b", chips=2, batch=1, metric="power")
+    low, high = open_.interval() or (0.0, 0.0)
+    assert low < open_.predict() < high
 
 
 def test_a_score_sums_up_its_points() -> None:
