@@ -23,6 +23,7 @@ VECTOR_OPERATIONS = {
     "activate": 7,  # the exponential and reciprocal of the activation, a product
     "add": 1,
     "scale": 1,
+    "position_scale": 1,
     "softcap": 9,  # tanh by an exponential and a reciprocal, two products
     "expert_gates": 8,  # a softmax; the choice compares
     "position_embedding": 1,

@@ -330,6 +330,10 @@ class _Reader:
         # The query at offset i sees past + i + 1 keys, or as many as the window holds.
         pairs = tokens * self.past + tokens * (tokens + 1) / 2
         context = self.past + tokens
+        if op.chunk is not None:
+            chunk = op.chunk.value.data
+            pairs = _pairs_in_chunks(context, chunk) - _pairs_in_chunks(self.past, chunk)
+            context = context - self.past // chunk * chunk
         if op.window is not None:
             window = op.window.value.data
             beyond = np.clip(context - window, 0, tokens)  # queries that see less than everything before them
@@ -489,12 +493,19 @@ _READERS: dict[type[Operation], Callable[[_Reader, Operation], None]] = {
     transformer.ActivateOp: _Reader.read_elementwise,
     transformer.ExpertGatesOp: _Reader.read_choice,
     transformer.ScaleOp: _Reader.read_elementwise,
+    transformer.PositionScaleOp: _Reader.read_elementwise,
     transformer.SoftcapOp: _Reader.read_elementwise,
     transformer.QuantizeOp: _Reader.read_elementwise,
     transformer.AddOp: _Reader.read_add,
     transformer.SplitOp: _Reader.read_split,
     transformer.LastTokensOp: _Reader.read_last_tokens,
 }
+
+
+def _pairs_in_chunks(queries: Array, chunk: int) -> Array:
+    """Keys that the first `queries` positions see in all, each those of its own chunk up to itself."""
+    rest = queries % chunk
+    return queries // chunk * chunk * (chunk + 1) / 2 + rest * (rest + 1) / 2
 
 
 def _is_latent(value: SSAValue) -> bool:

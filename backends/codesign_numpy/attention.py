@@ -16,10 +16,11 @@ larger products, fewer multiply less in vain; short prompts want fewer."""
 
 @dataclass(frozen=True)
 class Scoring:
-    """How an attention scores a key for a query: scale, window and softcap as the operation states them."""
+    """How an attention scores a key for a query: scale, window, chunk and softcap as the operation states them."""
 
     scale: np.float32
     window: int | None
+    chunk: int | None
     softcap: np.float32 | None
 
     @classmethod
@@ -28,8 +29,14 @@ class Scoring:
         return cls(
             np.float32(op.scale.value.data),
             None if op.window is None else op.window.value.data,
+            None if op.chunk is None else op.chunk.value.data,
             None if op.softcap is None else np.float32(op.softcap.value.data),
         )
+
+    def first_seen(self, query: int) -> int:
+        """The first position that the query at position `query` sees."""
+        first = 0 if self.window is None else max(query + 1 - self.window, 0)
+        return first if self.chunk is None else max(first, query - query % self.chunk)
 
 
 def _by_kv_head(queries: Floats, kv_heads: int) -> Floats:
@@ -51,10 +58,11 @@ def _hide_future(scores: Floats, first_query: int, first_key: int) -> None:
     np.copyto(scores[..., first_hidden:], np.float32(-np.inf), where=hidden)
 
 
-def _hide_past(scores: Floats, first_query: int, first_key: int, window: int) -> None:
-    """Set the scores ``[…, queries, keys]`` of keys before their query's window to -∞."""
+def _hide_past(scores: Floats, first_query: int, first_key: int, scoring: Scoring) -> None:
+    """Set the scores ``[…, queries, keys]`` of keys before their query's window or chunk to -∞."""
     queries, keys = int(scores.shape[-2]), int(scores.shape[-1])
-    hidden = np.arange(first_key, first_key + keys) <= np.arange(first_query, first_query + queries)[:, None] - window
+    first_seen = np.array([scoring.first_seen(query) for query in range(first_query, first_query + queries)])
+    hidden = np.arange(first_key, first_key + keys) < first_seen[:, None]
     np.copyto(scores, np.float32(-np.inf), where=hidden)
 
 
@@ -123,8 +131,8 @@ def attend_variant(
     sinks: Floats | None,
     out: Floats,
 ) -> None:
-    """Like :func:`attend`, with the window and softcap of `scoring`, and with `sinks` ``[heads]``: one block of all the
-    keys that some query sees."""
+    """Like :func:`attend`, with the window, chunk and softcap of `scoring`, and with `sinks` ``[heads]``: one block of
+    all the keys that some query sees."""
     batch, tokens, heads, _ = queries.shape
     for first in range(0, tokens, QUERY_BLOCK):
         block = slice(first, min(first + QUERY_BLOCK, tokens))
@@ -132,7 +140,7 @@ def attend_variant(
         maximum = np.full((batch, count, heads), -np.inf if sinks is None else sinks, np.float32)
         denominator = np.full((batch, count, heads), sinks is not None, np.float32)
         accumulator = np.zeros((batch, count, heads, cache.values.shape[-1]), np.float32)
-        start = 0 if scoring.window is None else max(int(past.min()) + first + 1 - scoring.window, 0)
+        start = scoring.first_seen(int(past.min()) + first)
         keys = range(start, int(past.max()) + block.stop)
         running = (maximum, denominator, accumulator)
         attend_block(queries[:, block], cache, layer, past + first, scoring, keys, running)
@@ -163,8 +171,8 @@ def attend_block(
             scores = np.tanh(scores / scoring.softcap) * scoring.softcap
         by_query = scores.reshape(kv_heads, -1, tokens, stop - keys.start)
         _hide_future(by_query, start, keys.start)
-        if scoring.window is not None:
-            _hide_past(by_query, start, keys.start, scoring.window)
+        if scoring.window is not None or scoring.chunk is not None:
+            _hide_past(by_query, start, keys.start, scoring)
         scores = scores.reshape(heads, tokens, stop - keys.start)
         new_maximum = np.maximum(maximum.T, scores.max(axis=-1))
         # A row that has seen no key yet keeps maximum -∞: subtract 0 there, so that its weights are exp(-∞) = 0.

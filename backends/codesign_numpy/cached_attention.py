@@ -72,9 +72,9 @@ def lower_attention(op: AttentionOp, plan: Plan) -> None:
     split = (plan.batch, plan.tokens, op.heads.value.data, -1)
     queries, out = plan.array(op.queries).reshape(split), plan.buffer(op.result).reshape(split)
     scale = np.float32(op.scale.value.data)
-    if op.window is not None or op.softcap is not None or op.sinks is not None:
+    scoring = Scoring.of(op)
+    if (scoring.window, scoring.chunk, scoring.softcap, op.sinks) != (None, None, None, None):
         sinks = None if op.sinks is None else values_of(op.sinks, plan)
-        scoring = Scoring.of(op)
         plan.calls.append(lambda: attend_variant(queries, cache, layer, past, scoring, sinks, out))
         return
     if plan.batch == plan.tokens == 1:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from codesign.errors import CodesignError
-from codesign_dialects.transformer import PositionEmbeddingOp, ScaleOp, SoftcapOp
+from codesign_dialects.transformer import PositionEmbeddingOp, PositionScaleOp, ScaleOp, SoftcapOp
 from codesign_numpy.plan import Plan, weight_of
 
 
@@ -26,6 +26,18 @@ def lower_scale(op: ScaleOp, plan: Plan) -> None:
     """A product with a constant."""
     x, out, factor = plan.array(op.input), plan.buffer(op.result), np.float32(op.factor.value.data)
     plan.calls.append(lambda: np.multiply(x, factor, out=out))
+
+
+def lower_position_scale(op: PositionScaleOp, plan: Plan) -> None:
+    """A product with a factor of each position."""
+    x, out, past = plan.array(op.input), plan.buffer(op.result), plan.inputs.past
+    strength, interval, offsets = op.strength.value.data, op.interval.value.data, np.arange(1, plan.tokens + 1)
+
+    def call() -> None:
+        factors = 1 + strength * np.log1p((past[:, None] + offsets) // interval)
+        np.multiply(x, factors.astype(np.float32)[..., None], out=out)
+
+    plan.calls.append(call)
 
 
 def lower_softcap(op: SoftcapOp, plan: Plan) -> None:

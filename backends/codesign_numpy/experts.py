@@ -108,7 +108,7 @@ def lower_moe(op: MoEOp, plan: Plan) -> None:
     x, gates, flat = (array.reshape(-1, array.shape[-1]) for array in (x, gates, out))
     gate, up, down = (values_of(value, plan) for value in (op.gate, op.up, op.down))
     biases = [values_of(value, plan) for value in op.biases]
-    gating = gating_of(op)
+    gating, scaled_input = gating_of(op), op.scaled_input is not None
 
     def expert(index: int, tokens: Floats) -> Floats:
         gated, lifted = tokens @ gate[index].T, tokens @ up[index].T
@@ -121,6 +121,7 @@ def lower_moe(op: MoEOp, plan: Plan) -> None:
         flat.fill(0)
         for index in np.flatnonzero(gates.any(axis=0)).tolist():
             rows = np.flatnonzero(gates[:, index])
-            flat[rows] += gates[rows, index, None] * expert(index, x[rows])
+            weight = gates[rows, index, None]
+            flat[rows] += expert(index, weight * x[rows]) if scaled_input else weight * expert(index, x[rows])
 
     plan.calls.append(call)

@@ -36,6 +36,7 @@ from codesign_dialects.transformer import (
     LinearOp,
     MoEOp,
     PositionEmbeddingOp,
+    PositionScaleOp,
     QuantizeOp,
     RepeatOp,
     RMSNormOp,
@@ -56,7 +57,7 @@ from codesign_numpy.cached_attention import (
     lower_attention_end,
     lower_key_blocks,
 )
-from codesign_numpy.embeddings import lower_position_embedding, lower_scale, lower_softcap
+from codesign_numpy.embeddings import lower_position_embedding, lower_position_scale, lower_scale, lower_softcap
 from codesign_numpy.experts import lower_expert_gates, lower_moe
 from codesign_numpy.latent_attention import lower_head_linear, lower_join_heads
 from codesign_numpy.linear import folds_weight, lower_linear, norm_weight
@@ -298,6 +299,7 @@ LOWERINGS: Mapping[type[Operation], Lowering] = {
     CombineOp: lower_combine,
     AllToAllOp: lower_all_to_all,
     ScaleOp: lower_scale,
+    PositionScaleOp: lower_position_scale,
     SoftcapOp: lower_softcap,
     AddOp: _add,
     SplitOp: _split,

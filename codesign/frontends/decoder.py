@@ -33,6 +33,7 @@ from codesign_dialects.transformer import (
     LinearOp,
     MoEOp,
     PositionEmbeddingOp,
+    PositionScaleOp,
     RepeatOp,
     RMSNormOp,
     RotaryOp,
@@ -123,7 +124,7 @@ class _LayerBuilder:
         d, own = self.decoder, self.kind.theta
         if not self.kind.rotary:
             return input
-        return RotaryOp(
+        turned = RotaryOp(
             input,
             self.past,
             heads=heads,
@@ -132,6 +133,7 @@ class _LayerBuilder:
             size=d.rotary_size,
             scaling=d.rotary_scaling if own is None else None,
         ).result
+        return RMSNormOp(turned, None, d.epsilon, heads=heads).result if d.turned_norm else turned
 
     def _attention(self, input: SSAValue) -> tuple[SSAValue, SSAValue]:
         d = self.decoder
@@ -157,6 +159,9 @@ class _LayerBuilder:
 
     def _attend(self, queries: SSAValue, keys: SSAValue, values: SSAValue) -> tuple[SSAValue, SSAValue]:
         d = self.decoder
+        if self.kind.temperature is not None:
+            strength, interval = self.kind.temperature
+            queries = PositionScaleOp(queries, self.past, strength=strength, interval=interval).result
         kv = AppendKVOp(self.cache, self.layer, keys, values, self.past).result
         attended = AttentionOp(
             queries,
@@ -166,6 +171,7 @@ class _LayerBuilder:
             heads=d.heads,
             scale=d.head_size**-0.5 if d.attention_scale is None else d.attention_scale,
             window=self.kind.window,
+            chunk=self.kind.chunk,
             softcap=d.attention_softcap,
             sinks=self._get("sinks") if self.names.has("sinks") else None,
         ).result
@@ -207,6 +213,7 @@ class _LayerBuilder:
             activation=self.decoder.activation,
             limit=experts.limit,
             up_offset=experts.up_offset,
+            scaled_input=experts.scaled_input,
         ).result
 
 

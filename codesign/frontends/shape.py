@@ -32,12 +32,15 @@ MOST_EXPERTS = 1 << 16
 class Layer:
     """What may differ from layer to layer; layers of one kind share a function called after it.
 
-    `window` is that of sliding attention. A layer without `rotary` does not know positions; `theta` is a rotary base of
+    `window` is that of sliding attention, `chunk` that of chunked attention. `temperature` is strength and interval of
+    queries that grow with their position. A layer without `rotary` does not know positions; `theta` is a rotary base of
     its own, whose frequencies are not scaled. A `dense` layer has a feed-forward where the others have experts.
     """
 
     name: str = "layer"
     window: int | None = None
+    chunk: int | None = None
+    temperature: tuple[float, float] | None = None
     rotary: bool = True
     theta: float | None = None
     dense: bool = False
@@ -75,6 +78,7 @@ class Experts:
     scale: float = 1.0
     groups: tuple[int, int] | None = None
     group_best: int = 2
+    scaled_input: bool = False
     limit: float | None = None
     up_offset: float = 0.0
     shared: int = 0
@@ -87,7 +91,7 @@ class Decoder:
 
     `biases` names the parameters that have one. A `parallel` block feeds attention and feed-forward from its input. The
     kinds of `pattern` are taken in turn, layer by layer. `head_norm` tells whether query and key norms are of each head
-    or of all features.
+    or of all features. With `turned_norm` turned queries and keys are normed again, head by head, without a weight.
     """
 
     vocabulary: int
@@ -108,6 +112,7 @@ class Decoder:
     layer_norm: bool = False
     norm_offset: float = 0.0
     head_norm: bool = True
+    turned_norm: bool = False
     biases: frozenset[str] = frozenset()
     parallel: bool = False
     embedding_scale: float | None = None

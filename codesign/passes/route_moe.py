@@ -60,6 +60,11 @@ class RouteMoePass(ModulePass):
                 "route-moe: the gates of a mixture must come from transformer.expert_gates, which says how many "
                 "experts a token chooses"
             )
+        if mixture.scaled_input is not None:
+            raise CodesignError(
+                "route-moe: a mixture whose gates multiply the experts' inputs cannot be routed: a dispatch sends inputs "
+                "as they are"
+            )
         if self.parallel is not None and count % self.parallel:
             raise CodesignError(f"route-moe: parallel={self.parallel} does not divide the {count} experts of a mixture")
         new: list[Operation] = []

@@ -60,6 +60,17 @@ def test_a_window_hides_what_is_before_it(tokens: int, past: int, window: int) -
     np.testing.assert_array_equal(attention.context, len(set.union(*seen)))
 
 
+@pytest.mark.parametrize(
+    ("tokens", "past", "chunk"), [(1, 0, 8), (1, 7, 8), (1, 8, 8), (5, 6, 8), (20, 30, 8), (3, 9, 1), (9, 4, 99)]
+)
+def test_a_chunk_hides_the_chunks_before_it(tokens: int, past: int, chunk: int) -> None:
+    tiny = program(NAMES, pattern=(Layer(chunk=chunk),))
+    attention = table(read(tiny, batch=2, tokens=tokens, past=past), Attentions)
+    seen = [set(range((past + i) // chunk * chunk, past + i + 1)) for i in range(tokens)]
+    np.testing.assert_array_equal(attention.pairs, sum(map(len, seen)))
+    np.testing.assert_array_equal(attention.context, len(set.union(*seen)))
+
+
 @pytest.mark.parametrize(("batch", "tokens", "chosen"), [(1, 1, 2), (3, 5, 2), (1, 1, 8), (64, 128, 1)])
 def test_a_mixture_runs_the_chosen_and_reads_those_that_some_token_chose(batch: int, tokens: int, chosen: int) -> None:
     experts = Experts(8, chosen, 48)

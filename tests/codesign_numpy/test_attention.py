@@ -1,4 +1,4 @@
-"""Attention with windows, softcaps and sinks against one query and one key at a time in float64."""
+"""Attention with windows, chunks, softcaps and sinks against one query and one key at a time in float64."""
 
 from math import exp, inf, tanh
 
@@ -19,6 +19,8 @@ def plain(queries, keys, values, past, scoring: Scoring, sinks) -> np.ndarray:
             shared = head // (heads // len(keys))
             position = past + token
             first = 0 if scoring.window is None else max(position - scoring.window + 1, 0)
+            if scoring.chunk is not None:
+                first = max(first, position // scoring.chunk * scoring.chunk)
             scores = [
                 float(scoring.scale) * (queries[token, head] @ keys[shared, at]) for at in range(first, position + 1)
             ]
@@ -42,7 +44,8 @@ def test_attention(data: st.DataObject) -> None:
     window = data.draw(st.sampled_from([None, 1, 2, 4, 60, 500]))
     softcap = data.draw(st.sampled_from([None, np.float32(0.5), np.float32(30)]))
     sinks = random.standard_normal(kv_heads * group).astype(np.float32) if data.draw(st.booleans()) else None
-    scoring = Scoring(np.float32(0.8), window, softcap)
+    chunk = data.draw(st.sampled_from([None, 1, 3, 7, 50, 500]))
+    scoring = Scoring(np.float32(0.8), window, chunk, softcap)
     shape = (1, batch, kv_heads, 80, size)
     cache = KVCache(*(random.standard_normal(shape).astype(np.float32) for _ in range(2)))
     queries = random.standard_normal((batch, tokens, kv_heads * group, size)).astype(np.float32)

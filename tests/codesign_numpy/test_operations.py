@@ -1,7 +1,7 @@
 """Each operation alone, on rows of a table as its input, against the same thing written plainly in float64."""
 
 from collections.abc import Callable
-from math import cos, erf, exp, pi, sin, sqrt, tanh
+from math import cos, erf, exp, log, pi, sin, sqrt, tanh
 
 import numpy as np
 import pytest
@@ -29,6 +29,7 @@ from codesign_dialects.transformer import (
     MoEOp,
     ParameterOp,
     PositionEmbeddingOp,
+    PositionScaleOp,
     RMSNormOp,
     RotaryOp,
     ScaleOp,
@@ -185,8 +186,20 @@ def test_scale_and_softcap() -> None:
     assert_close(capped, 5 * np.tanh(x.astype(np.float64) / 5))
 
 
+@pytest.mark.parametrize("past", [0, 3, 11])
+def test_a_factor_of_each_position(past: int) -> None:
+    x = values(np.random.default_rng(0), 6, 4)
+    made = session(lambda v, get, ids, at: PositionScaleOp(v, at, strength=0.3, interval=4.0).result, x, {})
+    made._vocabulary = len(x)
+    if past:
+        made.step([[0] * past])
+    found = made.step([list(range(6))], keep=6)[0]
+    factors = [1 + 0.3 * log(1 + (past + token + 1) // 4) for token in range(6)]
+    assert_close(found, np.array(factors)[:, None] * x)
+
+
 def gates(
-    scores: np.ndarray, bias: np.ndarray, top_k: int, scoring: str, normalize: bool, scale: float, groups
+    scores: np.ndarray, bias: np.ndarray, top_k: int, scoring: str, normalize: bool, scale: float, groups, best=2
 ) -> np.ndarray:
     """Row by row, in Python's own order of sorting."""
     result = np.zeros(scores.shape)
@@ -197,9 +210,9 @@ def gates(
         allowed = list(range(len(logits)))
         if groups is not None:
             count = len(logits) // groups[0]
-            strength = [sum(sorted(choice[g * count : (g + 1) * count])[-2:]) for g in range(groups[0])]
-            best = sorted(range(groups[0]), key=lambda g: -strength[g])[: groups[1]]
-            allowed = [expert for expert in allowed if expert // count in best]
+            strength = [sum(sorted(choice[g * count : (g + 1) * count])[-best:]) for g in range(groups[0])]
+            kept = sorted(range(groups[0]), key=lambda g: -strength[g])[: groups[1]]
+            allowed = [expert for expert in allowed if expert // count in kept]
         chosen = sorted(allowed, key=lambda expert: -choice[expert])[:top_k]
         total = sum(gate[expert] for expert in chosen) if normalize else 1.0
         for expert in chosen:
@@ -211,7 +224,7 @@ def gates(
 @given(data=st.data())
 def test_gates_of_experts(data: st.DataObject) -> None:
     random = np.random.default_rng(data.draw(st.integers(0, 999)))
-    groups = data.draw(st.sampled_from([None, (1, 1), (3, 2), (4, 1)]))
+    groups, best = data.draw(st.sampled_from([None, (1, 1), (3, 2), (4, 1)])), data.draw(st.integers(1, 3))
     experts = 4 * (groups[0] if groups else 2)
     top_k = data.draw(st.integers(1, 4 * groups[1] if groups else experts))
     scoring, normalize = data.draw(st.sampled_from(["softmax", "sigmoid"])), data.draw(st.booleans())
@@ -227,9 +240,10 @@ def test_gates_of_experts(data: st.DataObject) -> None:
             normalize=normalize,
             scale=scale,
             groups=groups,
+            group_best=best,
         ).result
 
-    expected = gates(x, bias.astype(np.float64), top_k, scoring, normalize, scale, groups)
+    expected = gates(x, bias.astype(np.float64), top_k, scoring, normalize, scale, groups, best)
     assert_close(apply(write, x, b=bias), expected)
 
 
@@ -246,7 +260,7 @@ def test_a_mixture_is_the_dense_sum_over_gates(data: st.DataObject) -> None:
     experts, width, hidden = data.draw(st.integers(1, 4)), data.draw(st.integers(2, 6)), data.draw(st.integers(1, 7))
     biased, limit = data.draw(st.booleans()), data.draw(st.sampled_from([None, 0.5]))
     offset, name = data.draw(st.sampled_from([0.0, 1.0])), data.draw(st.sampled_from(["silu", "gelu_sigmoid"]))
-    top_k = data.draw(st.integers(1, experts))
+    top_k, scaled_input = data.draw(st.integers(1, experts)), data.draw(st.booleans())
     parameters = {
         "router": values(random, experts, width),
         "gate": values(random, experts, hidden, width),
@@ -269,6 +283,7 @@ def test_a_mixture_is_the_dense_sum_over_gates(data: st.DataObject) -> None:
             activation=name,
             limit=limit,
             up_offset=offset,
+            scaled_input=scaled_input,
         ).result
 
     w = {name: array.astype(np.float64) * (biased or "bias" not in name) for name, array in parameters.items()}
@@ -276,9 +291,11 @@ def test_a_mixture_is_the_dense_sum_over_gates(data: st.DataObject) -> None:
     kept = gates(wide @ w["router"].T, np.zeros(experts), top_k, "softmax", False, 1.0, None)
     expected = np.zeros(x.shape)
     for e in range(experts):
-        gate, up = wide @ w["gate"][e].T + w["gate_bias"][e], wide @ w["up"][e].T + w["up_bias"][e]
+        into = wide * kept[:, e, None] if scaled_input else wide
+        gate, up = into @ w["gate"][e].T + w["gate_bias"][e], into @ w["up"][e].T + w["up_bias"][e]
         if limit is not None:
             gate, up = np.minimum(gate, limit), np.clip(up, -limit, limit)
         inner = np.vectorize(PLAIN[name])(gate) * (up + offset)
-        expected += kept[:, e, None] * (inner @ w["down"][e].T + w["down_bias"][e])
+        weight = kept[:, e, None] > 0 if scaled_input else kept[:, e, None]
+        expected += weight * (inner @ w["down"][e].T + w["down_bias"][e])
     assert_close(apply(write, x, **parameters), expected)

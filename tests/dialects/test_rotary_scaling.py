@@ -1,6 +1,7 @@
 """Scalings of rotary frequencies: what they keep, what they divide, and `transformers` computing the same."""
 
 from itertools import pairwise
+from math import pi
 
 import pytest
 from hypothesis import given
@@ -43,6 +44,15 @@ def test_the_others_keep_the_fast_divide_the_slow_and_blend_between(
     ratios = [before / after for before, after in zip(plain, scaled, strict=True)]
     assert all(1 - 1e-12 <= ratio <= factor * (1 + 1e-12) for ratio in ratios)
     assert all(first <= second + 1e-9 for first, second in pairwise(ratios))
+
+
+def test_llama_3_without_room_for_a_blend_keeps_or_divides() -> None:
+    """Llama 4's low and high are both 1: what turns more than once in the original context is kept."""
+    plain = frequencies(64, 5e5)
+    scaled = Llama3Scaling(16.0, 1.0, 1.0, 8192.0).scaled(plain, 5e5)
+    expected = [own if own * 8192.0 / (2 * pi) > 1 else own / 16.0 for own in plain]
+    assert scaled == pytest.approx(expected, rel=1e-12)
+    assert len({own / other for own, other in zip(plain, scaled, strict=True)}) == 2
 
 
 @pytest.mark.nightly

@@ -171,3 +171,8 @@ def test_bad_input(model, apply, pipeline, message) -> None:
 def test_a_model_without_experts_is_refused(make_llama, apply) -> None:
     with pytest.raises(CodesignError, match="it has no mixture of experts"):
         apply(make_llama().program(), "route-moe")
+
+
+def test_gates_that_scale_inputs_are_refused() -> None:
+    with pytest.raises(CodesignError, match="gates multiply the experts' inputs cannot be routed"):
+        api.compile(api.load_model("llama-4-scout-109b-a17b"), None, "route-moe")

@@ -29,6 +29,7 @@ FAMILIES: "dict[str, Callable[[], Family]]" = {
         ("gpt_oss", "gpt_oss", "GPT_OSS"),
         ("gptj", "gptj", "GPT_J"),
         ("llama", "llama", "LLAMA"),
+        ("llama4_text", "llama4", "LLAMA_4"),
         ("mistral", "mistral", "MISTRAL"),
         ("mixtral", "mixtral", "MIXTRAL"),
         ("olmo2", "olmo2", "OLMO_2"),

@@ -32,9 +32,9 @@ REFUSED_OPTIONS: Mapping[str, tuple[str, ...]] = {
     "transformer.linear": ("residual",),
     "transformer.rms_norm": ("heads", "offset"),
     "transformer.rotary": ("size", "scaling"),
-    "transformer.attention": ("sinks", "window", "softcap"),
+    "transformer.attention": ("sinks", "window", "chunk", "softcap"),
     "transformer.attention_begin": ("sinks",),
-    "transformer.attention_block": ("window", "softcap"),
+    "transformer.attention_block": ("window", "chunk", "softcap"),
 }
 """What operations may have besides and the chip has no microcode for."""
 

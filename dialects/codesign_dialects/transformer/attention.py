@@ -41,9 +41,12 @@ def _verify_queries(op: Operation, queries: SSAValue, cache: KVCacheType, heads:
     verify_activation(op, "the queries", queries, heads * cache.size.data)
 
 
-def _verify_masking(op: Operation, window: IntegerAttr | None, softcap: FloatAttr[Float64Type] | None) -> None:
-    if window is not None and window.value.data < 1:
-        raise VerifyException(f"{op.name}: a window holds at least one key, got {window.value.data}")
+def _verify_masking(
+    op: Operation, window: IntegerAttr | None, chunk: IntegerAttr | None, softcap: FloatAttr[Float64Type] | None
+) -> None:
+    for name, extent in (("window", window), ("chunk", chunk)):
+        if extent is not None and extent.value.data < 1:
+            raise VerifyException(f"{op.name}: a {name} holds at least one key, got {extent.value.data}")
     if softcap is not None and not softcap.value.data > 0:
         raise VerifyException(f"{op.name}: the softcap is positive, got {softcap.value.data}")
 
@@ -90,9 +93,9 @@ class AttentionOp(IRDLOperation):
     tokens, heads · values]``, the cache's.
 
     With a ``window`` the token at position p sees positions p - window + 1 … p only (Beltagy et al., "Longformer",
-    2020). With a ``softcap`` scores become ``softcap · tanh(score / softcap)`` before the softmax (Gemma Team, "Gemma
-    2", 2024). ``sinks`` ``[heads]`` are scores of one more key for each head, whose value is zero (OpenAI, "gpt-oss",
-    2025, section 2.2).
+    2020), with a ``chunk`` those from the last multiple of it to p (Meta, "Llama 4", 2025). With a ``softcap`` scores
+    become ``softcap · tanh(score / softcap)`` before the softmax (Gemma Team, "Gemma 2", 2024). ``sinks`` ``[heads]``
+    are scores of one more key for each head, whose value is zero (OpenAI, "gpt-oss", 2025, section 2.2).
     """
 
     name = "transformer.attention"
@@ -105,6 +108,7 @@ class AttentionOp(IRDLOperation):
     heads = prop_def(IntegerAttr)
     scale = prop_def(FloatAttr[Float64Type])
     window = opt_prop_def(IntegerAttr)
+    chunk = opt_prop_def(IntegerAttr)
     softcap = opt_prop_def(FloatAttr[Float64Type])
     result = result_def(Tensor)
 
@@ -124,6 +128,7 @@ class AttentionOp(IRDLOperation):
         heads: int,
         scale: float,
         window: int | None = None,
+        chunk: int | None = None,
         softcap: float | None = None,
         sinks: SSAValue | None = None,
     ):
@@ -133,6 +138,7 @@ class AttentionOp(IRDLOperation):
                 "heads": IntegerAttr(heads, i64),
                 "scale": FloatAttr(scale, f64),
                 "window": None if window is None else IntegerAttr(window, i64),
+                "chunk": None if chunk is None else IntegerAttr(chunk, i64),
                 "softcap": None if softcap is None else FloatAttr(softcap, f64),
             },
             result_types=[with_features(tensor_of(queries), heads * cache_of(cache).values.data)],
@@ -143,7 +149,7 @@ class AttentionOp(IRDLOperation):
         _verify_queries(self, self.queries, cache, heads)
         verify_activation(self, "the result", self.result, heads * cache.values.data)
         verify_per_sequence(self, "past", self.past)
-        _verify_masking(self, self.window, self.softcap)
+        _verify_masking(self, self.window, self.chunk, self.softcap)
         if self.sinks is not None:
             verify_shape(self, "the sinks", self.sinks, (self.heads.value.data,))
 
@@ -219,7 +225,7 @@ class AttentionBlockOp(IRDLOperation):
     """One step of the online softmax (Milakov and Gimelshein, 2018, algorithm 3; Dao et al., 2022, algorithm 1).
 
     Takes keys ``block · keys … block · keys + keys - 1`` of the cache, and the running state; returns the state that
-    covers them too. ``window`` and ``softcap`` are those of the attention.
+    covers them too. ``window``, ``chunk`` and ``softcap`` are those of the attention.
     """
 
     name = "transformer.attention_block"
@@ -236,6 +242,7 @@ class AttentionBlockOp(IRDLOperation):
     keys = prop_def(IntegerAttr)
     scale = prop_def(FloatAttr[Float64Type])
     window = opt_prop_def(IntegerAttr)
+    chunk = opt_prop_def(IntegerAttr)
     softcap = opt_prop_def(FloatAttr[Float64Type])
     new_maximum = result_def(Tensor)
     new_denominator = result_def(Tensor)
@@ -262,6 +269,7 @@ class AttentionBlockOp(IRDLOperation):
                 "keys": IntegerAttr(keys, i64),
                 "scale": attention.scale,
                 "window": attention.window,
+                "chunk": attention.chunk,
                 "softcap": attention.softcap,
             },
             result_types=[value.type for value in running],
@@ -273,7 +281,7 @@ class AttentionBlockOp(IRDLOperation):
         _verify_queries(self, self.queries, cache, heads)
         verify_per_sequence(self, "past", self.past)
         _verify_block(self, self.keys)
-        _verify_masking(self, self.window, self.softcap)
+        _verify_masking(self, self.window, self.chunk, self.softcap)
         for name, value, extent in (
             ("the maximum", self.maximum, heads),
             ("the denominator", self.denominator, heads),

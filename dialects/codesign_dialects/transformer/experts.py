@@ -146,6 +146,9 @@ class MoEOp(ExpertGatingOp):
 
     Weights are stacked, `gate` and `up` ``[experts, hidden, in]``, `down` ``[experts, in, hidden]``; the `biases` of
     gate, up and down, where there are any, ``[experts, hidden]``, twice, and ``[experts, in]``.
+
+    With ``scaled_input`` the gate multiplies an expert's input instead of its result: the sum over the experts with a
+    gate of ``expert_e(gates[e] · input)`` (Meta, "Llama 4", 2025).
     """
 
     name = "transformer.moe"
@@ -156,6 +159,7 @@ class MoEOp(ExpertGatingOp):
     up = operand_def(Tensor)
     down = operand_def(Tensor)
     biases = var_operand_def(Tensor)
+    scaled_input = opt_prop_def(UnitAttr)
     result = result_def(Tensor)
 
     assembly_format = (
@@ -173,6 +177,7 @@ class MoEOp(ExpertGatingOp):
         activation: str,
         limit: float | None = None,
         up_offset: float = 0.0,
+        scaled_input: bool = False,
     ):
         super().__init__(
             operands=[input, gates, *weights, biases],
@@ -180,6 +185,7 @@ class MoEOp(ExpertGatingOp):
                 "activation": StringAttr(activation),
                 "limit": None if limit is None else FloatAttr(limit, f64),
                 "up_offset": None if not up_offset else FloatAttr(up_offset, f64),
+                "scaled_input": UnitAttr() if scaled_input else None,
             },
             result_types=[input.type],
         )

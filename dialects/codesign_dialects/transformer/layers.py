@@ -247,6 +247,42 @@ class ScaleOp(IRDLOperation, HasCanonicalizationPatternsInterface):
 
 
 @irdl_op_definition
+class PositionScaleOp(IRDLOperation):
+    """``(1 + strength · log(1 + ⌊(position + 1) / interval⌋)) · input`` at positions `past`, `past` + 1, …: queries
+    that grow with the context keep attention from spreading over it (Nakanishi, "Scalable-Softmax Is Superior for
+    Attention", 2025; Meta, "Llama 4", 2025)."""
+
+    name = "transformer.position_scale"
+
+    input = operand_def(Tensor)
+    past = operand_def(Tensor)
+    strength = prop_def(FloatAttr[Float64Type])
+    interval = prop_def(FloatAttr[Float64Type])
+    result = result_def(Tensor)
+
+    traits = traits_def(Pure())
+    irdl_options = (ParsePropInAttrDict(),)
+    assembly_format = "$input `,` $past attr-dict `:` functional-type(operands, results)"
+
+    def __init__(self, input: SSAValue, past: SSAValue, *, strength: float, interval: float):
+        super().__init__(
+            operands=[input, past],
+            properties={"strength": FloatAttr(strength, f64), "interval": FloatAttr(interval, f64)},
+            result_types=[input.type],
+        )
+
+    def verify_(self) -> None:
+        verify_activation(self, "the input", self.input)
+        verify_activation(self, "the result", self.result, features(self.input))
+        verify_per_sequence(self, "past", self.past)
+        if not self.interval.value.data >= 1 or not self.strength.value.data >= 0:
+            raise VerifyException(
+                f"{self.name}: the interval is at least 1 and the strength at least 0, got {self.interval.value.data} "
+                f"and {self.strength.value.data}"
+            )
+
+
+@irdl_op_definition
 class SoftcapOp(IRDLOperation):
     """``cap · tanh(input / cap)``: values kept within ±cap (Gemma Team, "Gemma 2", 2024, section 2)."""
 

@@ -50,8 +50,8 @@ class Llama3Scaling:
     @property
     def problem(self) -> str | None:
         """What is wrong with the numbers, if anything is."""
-        if not 0 < self.low < self.high or not 1 <= self.original < 1e12:
-            return f"expected 0 < low < high and an original context, got {self.low}, {self.high}, {self.original}"
+        if not 0 < self.low <= self.high or not 1 <= self.original < 1e12:
+            return f"expected 0 < low <= high and an original context, got {self.low}, {self.high}, {self.original}"
         return _below_one(self.factor)
 
     def scaled(self, frequencies: tuple[float, ...], theta: float) -> tuple[float, ...]:
@@ -59,7 +59,9 @@ class Llama3Scaling:
         scaled: list[float] = []
         for frequency in frequencies:
             turns = self.original * frequency / (2 * pi)
-            kept = min(max((turns - self.low) / (self.high - self.low), 0.0), 1.0)
+            # Llama 4 leaves no room for a blend: its low is its high.
+            width = self.high - self.low
+            kept = min(max((turns - self.low) / width, 0.0), 1.0) if width else float(turns > self.low)
             scaled.append((1 - kept) * frequency / self.factor + kept * frequency)
         return tuple(scaled)
 
