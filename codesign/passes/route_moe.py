@@ -62,8 +62,8 @@ class RouteMoePass(ModulePass):
             )
         if mixture.scaled_input is not None:
             raise CodesignError(
-                "route-moe: a mixture whose gates multiply the experts' inputs cannot be routed: a dispatch sends inputs "
-                "as they are"
+                "route-moe: a mixture whose gates multiply the experts' inputs cannot be routed: a dispatch sends "
+                "inputs as they are"
             )
         if self.parallel is not None and count % self.parallel:
             raise CodesignError(f"route-moe: parallel={self.parallel} does not divide the {count} experts of a mixture")
