@@ -29,6 +29,7 @@ from codesign.plugins.backend import (
     Validated,
     Validation,
 )
+from codesign.plugins.frontend import WeightsReader
 from codesign.plugins.manager import plugins
 from codesign.program import WEIGHTS, Program
 from codesign.texts import scored_text
@@ -94,12 +95,19 @@ def _load_ir(path: Path) -> Program:
     if program.source is not None:
         if not program.source.exists():
             raise CodesignError(f"{path}: its weights are said to be in {program.source}, which does not exist")
-        weights.update(open_weights(program.source))
+        weights.update(_weights_of(program.source))
     if program.replaced is not None:
         if Path(program.replaced).name != program.replaced:
             raise CodesignError(f"{path}: its `{WEIGHTS}` must be a file beside it, not {program.replaced!r}")
         weights.update(open_safetensors(path.parent / program.replaced).tensors)
     return Program(program.module, weights or None)
+
+
+def _weights_of(source: Path) -> Mapping[str, StoredTensor]:
+    for frontend in plugins().frontends():
+        if isinstance(frontend, WeightsReader) and frontend.accepts(source):
+            return frontend.weights(source)
+    return open_weights(source)
 
 
 def save(program: Program, path: str | Path) -> None:

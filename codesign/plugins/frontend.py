@@ -1,9 +1,11 @@
 """What a frontend is: a reader of somebody's model file."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from codesign.program import Program
+from codesign.weights import StoredTensor
 
 
 class Frontend(Protocol):
@@ -31,4 +33,13 @@ class Frontend(Protocol):
         CodesignError
             When the file is broken or holds something unsupported; says which, where, and what would be right.
         """
+        ...
+
+
+@runtime_checkable
+class WeightsReader(Frontend, Protocol):
+    """A frontend whose files hold weights in a form that it alone reads."""
+
+    def weights(self, source: Path) -> Mapping[str, StoredTensor]:
+        """The tensors that the parameters of the program of `source` name; what :meth:`load` gives with it."""
         ...

@@ -62,6 +62,13 @@ def test_a_program_is_the_same_after_a_round_trip_through_text(tmp_path):
     np.testing.assert_allclose(one, X @ WEIGHT, rtol=1e-5, atol=1e-5)
 
 
+def test_a_saved_program_finds_its_weights_again(tmp_path):
+    program = api.load_model(linear(tmp_path, WEIGHT))
+    api.save(program, tmp_path / "saved.mlir")
+    again = api.load_model(tmp_path / "saved.mlir")
+    np.testing.assert_array_equal(api.compute(again, {"x": X})["y"], api.compute(program, {"x": X})["y"])
+
+
 def test_constants_that_are_not_finite_survive_text(tmp_path):
     mask = np.array([0, -np.inf, np.inf, np.nan], np.float32)
     nodes = [helper.make_node("Add", ["x", "m"], ["y"])]

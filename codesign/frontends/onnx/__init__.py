@@ -1,9 +1,11 @@
 """ONNX files (https://onnx.ai): a graph as generic operators. The package ``onnx`` is imported when a file is read."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from codesign.program import Program
+from codesign.weights import StoredTensor
 
 
 @dataclass(frozen=True)
@@ -16,6 +18,10 @@ class Onnx:
     def accepts(self, source: Path) -> bool:
         """A file named ``*.onnx``."""
         return source.suffix == ".onnx"
+
+    def weights(self, source: Path) -> Mapping[str, StoredTensor]:
+        """The large tensors of the file at `source`."""
+        return self.load(source).weights or {}
 
     def load(self, source: Path) -> Program:
         """Read the file at `source`."""
