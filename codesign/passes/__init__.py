@@ -19,6 +19,12 @@ def _sparsify() -> "type[ModulePass]":
     return SparsifyPass
 
 
+def _moefy() -> "type[ModulePass]":
+    from codesign.passes.moefy import MoefyPass
+
+    return MoefyPass
+
+
 def _route_moe() -> "type[ModulePass]":
     from codesign.passes.route_moe import RouteMoePass
 
@@ -70,6 +76,7 @@ def _schedule() -> "type[ModulePass]":
 PASSES: "dict[str, Callable[[], type[ModulePass]]]" = {
     "quantize": _quantize,
     "sparsify": _sparsify,
+    "moefy": _moefy,
     "route-moe": _route_moe,
     "block-attention": _block_attention,
     "fuse": _fuse,
