@@ -1,23 +1,27 @@
-"""How busy a decode token keeps an emitted chip's matmul unit and its memory port, from its exact cycles.
+"""How busy an emitted chip's matmul unit and its memory port are, from exact cycles: the unit alone on each product of
+a layer, one behind the other, and a whole decode token.
 
 Run: python benchmarks/chip_utilisation.py MODEL [--chip edge-hbm] [--positions 16,128,250]
 """
 
 import argparse
+from math import ceil
 
 from rich.console import Console
 from rich.table import Table
 
 import codesign
 from codesign import api
+from codesign.linear_weights import weight_name
 from codesign.plugins.backend import CycleModel
 from codesign.plugins.manager import plugins
 from codesign.program import Program
 from codesign.units.machine import Machine
+from codesign.units.matmul import MATMUL
 from codesign_dialects.transformer import LinearOp, RepeatOp
 from codesign_dialects.transformer.shapes import shape_of
 
-PIPELINE = "quantize{weights=int8 activations=int8},block-attention{keys=128}"
+PIPELINE = "quantize{weights=int8 activations=int8},block-attention{keys=256}"
 
 
 def products(program: Program) -> int:
@@ -31,8 +35,31 @@ def products(program: Program) -> int:
     return total
 
 
+def alone(program: Program, machine: Machine) -> Table:
+    """The unit on each product of the model, a command behind another of its shape: for one token, and for as many as
+    are in flight."""
+    table = Table("product", "inputs × outputs", "one token", f"{machine.tokens} tokens")
+    for name, (rows, inputs) in shapes(program).items():
+        slices, tiles = ceil(inputs / machine.width), ceil(rows / machine.lanes)
+        cells = [name, f"{inputs} × {rows}"]
+        for tokens in (1, machine.tokens):
+            command = {"k_slices": slices, "row_tiles": tiles, "tokens": tokens}
+            clock = MATMUL.clock(machine)
+            clock(0, command)
+            cycles = clock(0, command).accepted
+            cells.append(f"{rows * inputs * tokens / (machine.lanes * machine.width) / cycles:.1%}")
+        table.add_row(*cells)
+    return table
+
+
+def shapes(program: Program) -> dict[str, tuple[int, int]]:
+    """Outputs and inputs of the weights of linear operations."""
+    linear = [op for op in program.module.walk() if isinstance(op, LinearOp)]
+    return {weight_name(op.weight) or "": shape_of(op.weight) for op in linear}
+
+
 def main() -> None:
-    """Print the table."""
+    """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model")
     parser.add_argument("--chip", default="edge-hbm")
@@ -44,12 +71,17 @@ def main() -> None:
     macs = products(model)
     program = api.compile(model, None, api.MICROCODE_PASSES)
     cycles = plugins().backend(CycleModel).cycles
-    table = Table("position", "cycles of the token", "MACs used", "weights over the port")
+    Console().print(alone(model, machine))
+    table = Table(
+        "position", "cycles of the token", "MACs used", "weights over the port", "busy: load", "matmul", "vector"
+    )
     for position in map(int, options.positions.split(",")):
-        spent = cycles(program, position, 2).total - cycles(program, position, 1).total
+        after, before = cycles(program, position, 2), cycles(program, position, 1)
+        spent = after.total - before.total
+        queues = [(after.queues[name].busy - before.queues[name].busy) / spent for name in ("load", "matmul", "vector")]
         busy = macs / (machine.lanes * machine.width) / spent
         port = macs / machine.memory.rate / spent
-        table.add_row(str(position), f"{spent:,}", f"{busy:.1%}", f"{port:.1%}")
+        table.add_row(str(position), f"{spent:,}", f"{busy:.1%}", f"{port:.1%}", *(f"{queue:.1%}" for queue in queues))
     Console().print(table)
 
 

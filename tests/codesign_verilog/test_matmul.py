@@ -121,6 +121,26 @@ def test_the_array_never_waits_once_slices_outlast_the_drain(build: Build, tmp_p
     run_commands(build("verilator", SMALL), SMALL, 0, tmp_path, [shape, shape])
 
 
+SMOLLM2 = {"query": (18, 18), "key": (18, 6), "output": (18, 18), "gate": (18, 48), "down": (48, 18)}
+"""Slices and row tiles of the products of a layer of SmolLM2-135M on 32 lanes × 32 bytes."""
+
+
+@pytest.mark.nightly
+def test_a_large_unit_is_busy_all_but_its_ends(build: Build, tmp_path: Path) -> None:
+    """MACs used of peak, from the cycles of commands that follow each other, which the RTL keeps: a layer's
+    matrix-vector products to 97 %, products of as many tokens as are in flight to 99.4 %."""
+    depths = {"weights": 1024, "kv": 1024, "weight_scales": 512, "key_scales": 512, "results": 4096}
+    machine = make_machine(lanes=32, width=32, tokens=8, results=16, depths=depths)
+    for tokens, least in ((1, 0.97), (8, 0.994)):
+        shapes = [(slices, tiles, tokens) for slices, tiles in SMOLLM2.values()]
+        run_commands(build("verilator", machine), machine, tokens, tmp_path, shapes)
+        generator, clock, accepted = np.random.default_rng(0), MATMUL.clock(machine), 0
+        for shape in (*shapes, shapes[0]):
+            accepted = clock(accepted, matmul_command(generator, machine, *shape)).accepted
+        used = sum(slices * tiles * tokens for slices, tiles, _ in shapes)
+        assert used / accepted >= least
+
+
 def unit_passes(rtl: list[Path], folder: Path, machine: Machine = SMALL) -> bool:
     simulation = MATMUL_BENCH.build("iverilog", machine, rtl, folder)
     try:
