@@ -12,6 +12,7 @@ from xdsl.rewriter import Rewriter
 from codesign.errors import CodesignError
 from codesign_dialects.transformer import KVCacheType, LastTokensOp
 from codesign_dialects.transformer.routing import is_by_expert
+from codesign_dialects.transformer.routing import is_by_expert
 from codesign_dialects.transformer.shapes import tensor_of
 
 
@@ -62,7 +63,8 @@ class SpecializePass(ModulePass):
     def _type(self, value: SSAValue, *, kept: bool) -> Attribute:
         if isinstance(value.type, KVCacheType):
             return self._cache(value.type)
-        if not isinstance(value.type, TensorType):
+        # How many slots an expert has is for dispatch to say.
+        if not isinstance(value.type, TensorType) or is_by_expert(value):
             return value.type
         type = tensor_of(value)
         given = (self.batch, None if kept else self.tokens)

@@ -9,7 +9,7 @@ from xdsl.dialects.builtin import DYNAMIC_INDEX
 from codesign import api
 from codesign.errors import CodesignError
 from codesign.workload import Workload
-from codesign_dialects.transformer import KVCacheType, LastTokensOp
+from codesign_dialects.transformer import DispatchOp, KVCacheType, LastTokensOp
 
 
 @settings(max_examples=10)
@@ -66,3 +66,13 @@ def test_another_batch_and_other_tokens_are_refused(make_llama, apply, session) 
 def test_bad_options(make_llama, apply, options, message) -> None:
     with pytest.raises(CodesignError, match=message):
         apply(make_llama().program(), f"specialize{{{options}}}")
+
+
+@pytest.mark.parametrize("model", ["mixtral"], indirect=True)
+def test_slots_of_experts_stay_as_many_as_dispatch_says(model, apply, session) -> None:
+    fixed = apply(model, "route-moe{capacity=1.0},specialize{batch=1 tokens=5}")
+    (dispatched,) = {str(op.dispatched.type) for op in fixed.module.walk() if isinstance(op, DispatchOp)}
+    assert dispatched == "tensor<4x?x32xf32>"
+    tokens = [[1, 2, 3, 4, 5]]
+    expected = session(apply(model, "route-moe{capacity=1.0}"), context=8).step(tokens).copy()
+    np.testing.assert_allclose(session(fixed, context=8).step(tokens), expected, rtol=1e-5, atol=1e-6)
