@@ -55,10 +55,10 @@ def _canonicalize() -> "type[ModulePass]":
     return CanonicalizePass
 
 
-def _common_subexpression_elimination() -> "type[ModulePass]":
-    from xdsl.transforms.common_subexpression_elimination import CommonSubexpressionElimination
+def _cse() -> "type[ModulePass]":
+    from codesign.passes.cse import CsePass
 
-    return CommonSubexpressionElimination
+    return CsePass
 
 
 def _lower_to_microcode() -> "type[ModulePass]":
@@ -82,7 +82,7 @@ PASSES: "dict[str, Callable[[], type[ModulePass]]]" = {
     "fuse": _fuse,
     "specialize": _specialize,
     "canonicalize": _canonicalize,
-    "cse": _common_subexpression_elimination,
+    "cse": _cse,
     "lower-to-microcode": _lower_to_microcode,
     "schedule": _schedule,
 }

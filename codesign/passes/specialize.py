@@ -12,7 +12,6 @@ from xdsl.rewriter import Rewriter
 from codesign.errors import CodesignError
 from codesign_dialects.transformer import KVCacheType, LastTokensOp
 from codesign_dialects.transformer.routing import is_by_expert
-from codesign_dialects.transformer.routing import is_by_expert
 from codesign_dialects.transformer.shapes import tensor_of
 
 
