@@ -62,10 +62,12 @@ class SpecializePass(ModulePass):
     def _type(self, value: SSAValue, *, kept: bool) -> Attribute:
         if isinstance(value.type, KVCacheType):
             return self._cache(value.type)
-        # How many slots an expert has is for dispatch to say.
-        if not isinstance(value.type, TensorType) or is_by_expert(value):
+        if not isinstance(value.type, TensorType):
             return value.type
         type = tensor_of(value)
+        # How many slots an expert has is for dispatch to say.
+        if is_by_expert(value):
+            return type
         given = (self.batch, None if kept else self.tokens)
         shape = type.get_shape()
         bound = [
