@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from codesign import api
-from codesign.plugins.backend import Executor, Session
+from codesign.plugins.backend import Executor, RoutedSession, Session
 from codesign.plugins.manager import plugins
+from codesign_dialects.transformer import MoEOp
 
 pytestmark = pytest.mark.nightly
 
@@ -304,3 +305,27 @@ def test_attention_by_blocks_is_the_same(pair) -> None:
         plugins().backend(Executor).session(one, batch=3, context=64).step(PROMPTS).copy() for one in (program, blocked)
     )
     assert_close(parts, whole)
+
+
+ROUTED = [
+    name
+    for name, (kind, _) in CASES.items()
+    if kind in ("mixtral", "qwen3_moe", "gpt_oss", "deepseek_v2", "deepseek_v3")
+]
+
+
+@pytest.mark.parametrize("pair", ROUTED, indirect=True)
+def test_routed_mixtures(pair) -> None:
+    """What `route-moe` makes of a mixture, experts on ranks of their own, against `transformers`' sum over them."""
+    import torch
+
+    model, program = pair
+    (experts,) = {op.gate.type.get_shape()[0] for op in program.module.walk() if isinstance(op, MoEOp)}
+    routed = api.compile(program, None, f"route-moe{{capacity={experts} parallel={experts}}}")
+    session = plugins().backend(Executor).session(routed, context=64)
+    for prompt in PROMPTS:
+        session.reset()
+        with torch.no_grad():
+            theirs = model(torch.tensor([prompt])).logits[0].numpy()
+        assert_close(session.step([prompt], keep=len(prompt))[0], theirs)
+    assert isinstance(session, RoutedSession) and session.choices.made > session.choices.dropped == 0
