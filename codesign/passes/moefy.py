@@ -56,6 +56,11 @@ class MoefyPass(ProgramPass):
             raise CodesignError(f"moefy: top_k={self.top_k}; expected 1 to all of experts={self.experts}")
         if self.samples < 1:
             raise CodesignError(f"moefy: samples={self.samples}; expected 1 window or more")
+        if program.weights is None and program.source is not None:
+            raise CodesignError(
+                f"moefy: the weights of {program.source} are needed, and IR read as text has none at hand: name the "
+                "pass where the model is loaded, as in `codesign run MODEL -p`"
+            )
         found = list(_feed_forwards(program))
         if not found:
             raise CodesignError(

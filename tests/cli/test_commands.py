@@ -43,6 +43,16 @@ def test_opt_is_the_pipeline_one_pass_at_a_time(codesign, process, tmp_path):
     assert codesign("opt", path).out == path.read_text()
 
 
+def test_opt_routes_a_mixture_read_as_text(codesign, process, tmp_path):
+    path = tmp_path / "mixture.mlir"
+    assert codesign("import", "embedded-mixture", "-o", path).code == 0
+    both = codesign("opt", path, "-p", "route-moe{capacity=1.25 parallel=4},specialize{batch=1}").out
+    first = codesign("opt", path, "-p", "route-moe{capacity=1.25 parallel=4}").out
+    assert process("opt", "-p", "specialize{batch=1}", input=first).out == both
+    (tmp_path / "routed.mlir").write_text(both)
+    assert len(codesign("run", tmp_path / "routed.mlir", "--tokens", "1,2,3", "--max-tokens", 2, "--json").out) > 0
+
+
 def test_opt_shows_the_ir_after_each_pass(codesign, tmp_path):
     path = tmp_path / "model.mlir"
     path.write_text(codesign("import", "embedded").out)

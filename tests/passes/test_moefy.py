@@ -9,6 +9,7 @@ from codesign import api
 from codesign.errors import CodesignError
 from codesign.ir import parse_passes
 from codesign.plugins.manager import plugins
+from codesign.program import Program
 from codesign.workload import Workload
 from codesign_dialects.transformer import ExpertGatesOp, GateOp, MoEOp
 
@@ -100,6 +101,12 @@ def test_a_model_without_weights_is_split_and_costs_less(apply) -> None:
     split = apply(model, "moefy{experts=16 top_k=4}", chip)
     assert split.weights is None
     assert api.cost(split, one).latency_s < api.cost(apply(model, "", chip), one).latency_s
+
+
+def test_text_without_its_weights_is_refused(apply) -> None:
+    model = api.load_model("embedded")
+    with pytest.raises(CodesignError, match="IR read as text has none at hand"):
+        apply(Program(model.module), "moefy{experts=4 top_k=2}")
 
 
 @pytest.mark.parametrize("options", ["{experts=8 top_k=2}", '{experts=8 top_k=2 text="a b.txt" samples=3}'])

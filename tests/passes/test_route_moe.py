@@ -168,6 +168,19 @@ def test_bad_input(model, apply, pipeline, message) -> None:
         apply(model, pipeline)
 
 
+def test_a_trained_mixture_loses_by_what_it_drops() -> None:
+    """On what it holds back of its training text; its own definition is as good as its routed form."""
+    model = api.load_model("embedded-mixture")
+    text = (plugins().models()["embedded-mixture"] / "heldout.txt").read_text(encoding="utf-8")
+    dense, whole, half = (
+        api.evaluate(api.compile(model, None, pipeline), text, max_tokens=256)
+        for pipeline in ("", "route-moe", "route-moe{capacity=0.5}")
+    )
+    assert whole.perplexity == pytest.approx(dense.perplexity, rel=1e-5) and whole.dropped_choices == 0
+    assert half.perplexity > 1.2 * dense.perplexity and half.dropped_choices is not None
+    assert half.dropped_choices >= 0.5
+
+
 def test_a_model_without_experts_is_refused(make_llama, apply) -> None:
     with pytest.raises(CodesignError, match="it has no mixture of experts"):
         apply(make_llama().program(), "route-moe")
