@@ -54,7 +54,6 @@ def in_turn(features: np.ndarray, count: int) -> np.ndarray:
     return np.arange(len(features)) % count
 
 
-@pytest.mark.nightly
 def test_neurons_that_work_together_and_a_router_that_was_fitted_cost_less(held, monkeypatch) -> None:
     """A part of the embedded model's neurons left out: against parts of the same size that nobody chose, and against a
     router that knows nothing of its input."""
