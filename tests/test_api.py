@@ -110,7 +110,7 @@ def test_cost_is_that_of_the_workload(program) -> None:
         (
             lambda p: api.load_model("embeded"),
             UsageError,
-            "no model is called 'embeded' and no such file exists. Did you mean embedded?",
+            "no model is called 'embeded' and no such file exists. Did you mean embedded",
         ),
         (
             lambda p: api.load_chip("edgy"),
@@ -122,7 +122,7 @@ def test_cost_is_that_of_the_workload(program) -> None:
         (
             lambda p: api.run(p, [1], executor="nampy"),
             UsageError,
-            "no Executor 'nampy' is installed. Did you mean numpy?",
+            "no Executor 'nampy' is installed. Did you mean numpy",
         ),
         (lambda p: api.run(p, [48], max_tokens=1), CodesignError, "token 48 is not in the vocabulary of 48"),
         (lambda p: api.run(p, "text"), CodesignError, "has no tokenizer.json beside its weights: give token ids"),
