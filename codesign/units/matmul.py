@@ -146,7 +146,6 @@ MATMUL = Unit(
         "leading_zeros",
         "block_sum",
         "float_add",
-        "float_normalize",
         "delay_line",
         "fifo",
     ),

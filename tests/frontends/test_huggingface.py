@@ -135,7 +135,7 @@ def test_defaults(folder, fields, same_as) -> None:
     [
         ({"model_type": ...}, "the field 'model_type' is missing"),
         ({"model_type": 3}, "'model_type' must be a text, got 3"),
-        ({"model_type": "lama"}, "model_type 'lama' is not supported. Did you mean llama?"),
+        ({"model_type": "lama"}, "model_type 'lama' is not supported. Did you mean llama"),
         ({"vocab_size": ...}, "the field 'vocab_size' is missing; expected an integer"),
         ({"hidden_size": 24.0}, "'hidden_size' must be an integer, got 24.0"),
         ({"hidden_size": True}, "'hidden_size' must be an integer, got true"),

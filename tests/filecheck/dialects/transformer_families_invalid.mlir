@@ -79,7 +79,7 @@ transformer.parameter @w : tensor<4xf32> from "w" view <axis = 0, groups = 0, fi
 %x = "test.op"() : () -> tensor<?x?x8xf32>
 %p = "test.op"() : () -> tensor<?xi32>
 %y = transformer.rotary %x, %p {heads = 2 : i64, theta = 1.0e+04 : f64, style = "half", scaling = #transformer.rotary_scaling<llama3, factor = 2.0, low = 4.0, high = 1.0, original = 8.0>} : (tensor<?x?x8xf32>, tensor<?xi32>) -> tensor<?x?x8xf32>
-// CHECK: {{^}}transformer.rotary: scaling: expected 0 < low < high and an original context, got 4.0, 1.0, 8.0
+// CHECK: {{^}}transformer.rotary: scaling: expected 0 < low <= high and an original context, got 4.0, 1.0, 8.0
 
 // -----
 
