@@ -47,6 +47,11 @@ class FusePass(ProgramPass):
                 raise CodesignError(f"fuse: only={kind} is not known; known: {', '.join(KINDS)}.{nearest(kind, KINDS)}")
         read = set(_readers(program))
         if "norms" in self.only:
+            if program.weights is None and program.source is not None:
+                raise CodesignError(
+                    f"fuse: a norm's weight goes into other weights, and those of {program.source} are not at hand "
+                    "where only text is; run, eval and emit have them with -p; or take only=products,residuals"
+                )
             program = _fuse_norms(program)
         if "products" in self.only:
             _fuse_products(program)

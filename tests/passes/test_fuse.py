@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+from xdsl.dialects.builtin import StringAttr
 
 from codesign import api
 from codesign.errors import CodesignError
 from codesign.plugins.backend import Executor
 from codesign.plugins.manager import plugins
+from codesign.program import Program
 from codesign_dialects.transformer import AddOp, LinearOp, RMSNormOp, SplitOp
 
 TOKENS = [[3, 1, 4, 1, 5, 9, 2, 6], [2, 7, 1]]
@@ -118,3 +120,13 @@ def test_a_program_without_weights_is_fused_and_priced(apply) -> None:
 def test_what_is_not_known_is_refused(make_llama, apply) -> None:
     with pytest.raises(CodesignError, match="only=product is not known; known: norms, products, residuals"):
         apply(make_llama().program(), "fuse{only=product}")
+
+
+def test_text_without_its_weights_keeps_its_norms(make_llama, apply) -> None:
+    """What `codesign opt` reads names a file whose tensors it does not open: no source may dangle behind it."""
+    program = make_llama().program()
+    program.module.attributes["codesign.source"] = StringAttr("/models/llama")
+    text_only = Program(program.module)
+    with pytest.raises(CodesignError, match="those of /models/llama are not at hand where only text is"):
+        apply(text_only, "fuse")
+    assert operations(apply(text_only, "fuse{only=products,residuals}"), SplitOp)
