@@ -188,8 +188,8 @@ FAULTS = {
         "{Channels{state_q == StBeats}} & ~taken_q",
         "{Channels{state_q == StBeats}}",
     ),
-    "no end of a burst": ("store.sv", "axi_wlast_o   = {Channels{left_q == '0}}", "axi_wlast_o   = '0"),
-    "a strobe that is missing": ("store.sv", "axi_wstrb_o   = '1", "axi_wstrb_o   = {1'b0, {(PortBytes-1){1'b1}}}"),
+    "no end of a burst": ("store.sv", "axi_wlast_o  = {Channels{left_q == '0}}", "axi_wlast_o  = '0"),
+    "a strobe that is missing": ("store.sv", "axi_wstrb_o  = '1", "axi_wstrb_o  = {1'b0, {(PortBytes-1){1'b1}}}"),
     "an SRAM address that stands": ("store.sv", "address_q <= address_q + 1'b1", "address_q <= address_q"),
     "a beat read before the last was taken": ("store.sv", "(request | (beat & ~last))", "(state_q != StIdle)"),
 }
