@@ -98,7 +98,7 @@ def test_random_chips_and_models(emit, seed) -> None:
         results=min(lanes, power(1, 5)),
         vector=vector,
         port=port,
-        channels=min(port, power(0, 3)) if port > 128 else 1,
+        channels=max(port // 128, power(0, 3)) if port > 128 else 1,
         tokens=int(random.integers(1, 9)),
         weights=f"{power(4, 7)} KiB",
     )

@@ -68,7 +68,8 @@ module kv_sram #(
                                    RowBits'(read_address_i >> $clog2(Banks));
 
   for (genvar i = 0; i < Width; i++) begin : gen_byte
-    assign part_bytes[i] = (first_byte >> PartBits) == ByteBits'(i / PartBytes);
+    // One bit more, as a part may be all there is.
+    assign part_bytes[i] = ((ByteBits+1)'(first_byte) >> PartBits) == (ByteBits+1)'(i / PartBytes);
     assign one_byte[i]   = first_byte == ByteBits'(i);
     assign beat_bytes[i] =
         (beat_write_address_i & BeatAddressBits'(LaneBeats - 1)) == BeatAddressBits'(i / BeatBytes);

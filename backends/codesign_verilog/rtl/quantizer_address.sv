@@ -85,7 +85,7 @@ module quantizer_address #(
   logic [ByteBits-1:0]   first_byte;
 
   assign lane       = values ? tile_part << $clog2(Lanes) : offset_q;
-  assign first_byte = values ? ByteBits'(offset_q) : ByteBits'(slice_part) << $clog2(Lanes);
+  assign first_byte = values ? ByteBits'(offset_q) : ByteBits'({slice_part, $clog2(Lanes)'(0)});
 
   assign activation_address_o = (PartBits'(word_q) << $clog2(SliceParts)) | PartBits'(slice_part);
   assign kv_address_o         = {values, KvBits'(word_q), lane, first_byte};
