@@ -17,7 +17,11 @@ FAULTS = {
     "banks swapped": ("sram_banked.sv", "(write_address_i[BankBits-1:0] == BankBits'(bank))", "1'b1"),
     "a key in every lane": ("kv_sram.sv", ": first_lane == LaneBits'(lane);", ": 1'b1;"),
     "a value in every lane": ("kv_sram.sv", "(first_lane >> PartBits) == LaneBits'(lane / PartBytes)", "1'b1"),
-    "a key all along its lane": ("kv_sram.sv", "(first_byte >> PartBits) == ByteBits'(i / PartBytes)", "1'b1"),
+    "a key all along its lane": (
+        "kv_sram.sv",
+        "((ByteBits+1)'(first_byte) >> PartBits) == (ByteBits+1)'(i / PartBytes)",
+        "1'b1",
+    ),
     "values like keys": ("kv_sram.sv", "across ? {Width{", "1'b0 ? {Width{"),
     "every byte of a word": ("sram_byte_write.sv", "if (write_bytes_i[i])", "if (write_bytes_i != '0)"),
     "a beat in every lane": ("kv_sram.sv", "(beat_write_i & in_beat)", "beat_write_i"),
