@@ -140,7 +140,7 @@ FAULTS = {
     "-0 below +0 for comparison": ("float_compare.sv", "ordered & ~zeros &", "ordered &"),
     "integers truncated": ("float_to_int.sv", "Width'(round_up)", "Width'(1'b0)"),
     "no saturation after rounding": ("float_to_int.sv", "saturated_q | magnitude[Width-1]", "saturated_q"),
-    "a table word off by a little": ("exp_pkg.sv", "31'h5A8279A4", "31'h5A8279B4"),
+    "a table word off by a little": ("exp_pkg.sv", "31'h5A8279A4", "31'h5A827DA4"),
     "a coefficient of exp off": ("exp_pkg.sv", "36'h0002C5C66", "36'h0002C5C46"),
     "subnormal powers cut": ("float_denormalize.sv", "sticky_i | (|shifted[24:0])", "sticky_i"),
     "the growth of the argument behind": ("float_exp.sv", "linear_q3 + 24'(quad", "linear[45:22] + 24'(quad"),
