@@ -27,20 +27,6 @@ def text(name: str) -> str:
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
-def test_a_record_names_every_module_that_it_is_made_of(unit) -> None:
-    texts = {path.stem: re.sub(r"//[^\n]*", "", path.read_text()) for path in library_files("rtl")}
-    used = {unit.rtl[0]}
-    while True:
-        code = "".join(texts[name] for name in used)
-        found = {name for name in texts if re.search(rf"\b{name}\b(?: #| u_|::)", code)} | used
-        if found == used:
-            break
-        used = found
-    assert set(unit.rtl) == used
-    assert len(set(unit.rtl)) == len(unit.rtl)
-
-
-@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
 def test_a_command_is_unpacked_as_it_was_packed(unit) -> None:
     command = {field.name: (1 << field.bits) - 1 - number for number, field in enumerate(unit.fields(MACHINE))}
     command = {field.name: command[field.name] % (1 << field.bits) for field in unit.fields(MACHINE)}

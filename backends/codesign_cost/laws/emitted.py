@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from codesign.passes.lower_to_microcode.weight_plan import HEAD_PARTS, INT8, SLOTS
 from codesign.units.quantizer import BATCH
 from codesign.units.stages import FLOAT_ADD, FLOAT_DIVIDE, FLOAT_MAXIMUM, FLOAT_MULTIPLY, FLOAT_TO_INT, INT_TO_FLOAT
 from codesign.units.vector import STAGES
@@ -20,12 +21,7 @@ from codesign_cost.laws.network import NETWORK, exchange
 from codesign_cost.machine import Machine
 from codesign_cost.technology import Figure
 from codesign_dialects.chip import Memory, Quantizer, Scheduler, Vector
-from codesign_dialects.encoding import Encoding, number_format, plain
-
-RING = 8
-"""Slots of the ring through which weights stream; a product's weights come in as many jobs as that asks for."""
-
-HEAD_PARTS = 8
+from codesign_dialects.encoding import Encoding
 
 KINDS_OF_STEPS = 3
 
@@ -52,9 +48,6 @@ def _is_int8(weight: Encoding, input: Encoding) -> bool:
     """Whether an emitted matmul unit multiplies such a weight and such an input."""
     plain_int8 = replace(weight, block=None) == INT8
     return plain_int8 and input == INT8
-
-
-INT8 = Encoding(number_format("int8"), plain("float32"))
 
 
 class _Core:
@@ -129,13 +122,12 @@ class _Weights:
         self.core = core
         self.columns, self.reduction = share(table, machine.tensor)
         self.tiles = np.ceil(self.columns / core.columns)
-        slices = np.ceil(self.reduction / unit.width)
+        self.slices = np.ceil(self.reduction / unit.width)
         self.blocks = np.ceil(self.reduction / _block(table, self.reduction))
-        self.slices = slices
         self.nbytes = table.weight_bytes / machine.tensor
         capacity = machine.sram_capacity("weights")
         self.resident = (self.nbytes * table.repeat).sum(axis=0, keepdims=True)[:, -1:] <= capacity
-        slot = np.floor(capacity / RING / (core.columns * unit.width) / slices)
+        slot = np.floor(capacity / SLOTS[0] / (core.columns * unit.width) / self.slices)
         self.of_head = np.array([name == "head" for name in table.names])[:, None, None]
         jobs = np.where(self.resident, 1, np.ceil(self.tiles / np.maximum(slot, 1)))
         self.jobs = np.where(self.of_head, np.maximum(jobs, np.minimum(HEAD_PARTS, self.tiles)), jobs)
