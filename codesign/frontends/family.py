@@ -38,13 +38,17 @@ class DecoderFamily:
     names: Names | Callable[[Decoder], Names]
     prefix: str = "model."
 
+    def names_of(self, decoder: Decoder) -> Names:
+        """What the files of a model of this shape call its parameters."""
+        return self.names if isinstance(self.names, Names) else self.names(decoder)
+
     def module(self, config: Config, where: str, tensors: Mapping[str, StoredTensor] | None) -> ModuleOp:
         """The module of a configuration and its tensors."""
         fields = Fields(config, where)
         decoder = self.decoder(fields)
         fields.refuse_unread()
         decoder.check(where)
-        names = self.names if isinstance(self.names, Names) else self.names(decoder)
+        names = self.names_of(decoder)
         if tensors is not None and names.source("embedding").name not in tensors:
             bare = names.without(self.prefix)
             names = bare if bare.source("embedding").name in tensors else names
