@@ -8,11 +8,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from codesign.api import compile, compute, cost, emit, load_chip, load_model, run, simulate
+    from codesign.api import compile, compute, cost, emit, export, load_chip, load_model, run, simulate
     from codesign.errors import CodesignError
 
 __version__ = "0.1.0"
-__all__ = ["CodesignError", "compile", "compute", "cost", "emit", "load_chip", "load_model", "run", "simulate"]
+__all__ = [
+    "CodesignError",
+    "compile",
+    "compute",
+    "cost",
+    "emit",
+    "export",
+    "load_chip",
+    "load_model",
+    "run",
+    "simulate",
+]
 
 
 def __getattr__(name: str) -> object:

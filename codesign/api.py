@@ -124,6 +124,34 @@ def save(program: Program, path: str | Path) -> None:
     write_whole(path, f"{module!s}\n")
 
 
+@dataclass(frozen=True)
+class Export:
+    """What was written where, and what of it otherwise than the program stores it."""
+
+    path: Path
+    nbytes: int
+    remarks: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, object]:
+        """The JSON document of ``codesign export``."""
+        return {"output": str(self.path), "bytes": self.nbytes, "remarks": list(self.remarks)}
+
+
+def export(program: Program, path: str | Path) -> Export:
+    """Write a program as a file that other tools read, of the kind that the suffix of `path` names; without one, a
+    Hugging Face folder."""
+    path = Path(path)
+    exporters = {exporter.suffix: exporter for exporter in plugins().exporters()}
+    # The name of a folder may end in a version, as in Llama-3.1-8B.
+    suffix = path.suffix if path.suffix[1:].isalpha() else ""
+    if suffix not in exporters:
+        known = "; ".join(exporter.description for exporter in exporters.values())
+        raise UsageError(f"{path}: no exporter writes *{suffix}; known: {known}")
+    remarks = exporters[suffix].export(program, path)
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    return Export(path, sum(file.stat().st_size for file in files), tuple(remarks))
+
+
 def load_chip(name: str | Path) -> Chip:
     """Load a chip: a name of the library, or an ``.mlir`` file."""
     library = plugins().chips()

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from xdsl.ir import Dialect
     from xdsl.passes import ModulePass
 
+    from codesign.plugins.exporter import Exporter
     from codesign.plugins.family import Family
     from codesign.plugins.frontend import Frontend
     from codesign.units import Unit
@@ -49,6 +50,15 @@ def register_frontends() -> "Sequence[Frontend]":
     from codesign.plugins.manager import plugins
 
     return [Gguf(), Onnx(), HuggingFace(plugins().families)]
+
+
+@hookimpl
+def register_exporters() -> "Sequence[Exporter]":
+    """Hugging Face folders."""
+    from codesign.exporters.huggingface import HuggingFaceFolder
+    from codesign.plugins.manager import plugins
+
+    return [HuggingFaceFolder(plugins().families)]
 
 
 @hookimpl

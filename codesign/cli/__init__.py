@@ -15,6 +15,7 @@ from codesign.cli.cost import cost
 from codesign.cli.demo import demo
 from codesign.cli.emit import emit
 from codesign.cli.eval import evaluate
+from codesign.cli.export import export
 from codesign.cli.failures import USAGE, fail, warn
 from codesign.cli.flexibility import flexibility
 from codesign.cli.import_ import import_model
@@ -35,6 +36,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "cost": cost,
     "flexibility": flexibility,
     "validate": validate,
+    "export": export,
     "emit": emit,
     "simulate": simulate,
     "synthesize": synthesize,

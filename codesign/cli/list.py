@@ -24,6 +24,7 @@ class Kind(StrEnum):
     PASSES = "passes"
     BACKENDS = "backends"
     FRONTENDS = "frontends"
+    EXPORTERS = "exporters"
     FORMATS = "formats"
     UNITS = "units"
     PLUGINS = "plugins"
@@ -72,6 +73,11 @@ def _frontends(plugins: "Plugins") -> list[Entry]:
     return [{"name": frontend.name, "description": frontend.description} for frontend in plugins.frontends()]
 
 
+def _exporters(plugins: "Plugins") -> list[Entry]:
+
+    return [{"name": exporter.name, "description": exporter.description} for exporter in plugins.exporters()]
+
+
 def _formats(plugins: "Plugins") -> list[Entry]:
     from codesign_dialects.encoding import ENCODINGS, NUMBER_FORMATS
 
@@ -107,6 +113,7 @@ _LISTS: "Mapping[Kind, Callable[[Plugins], list[Entry]]]" = {
     Kind.PASSES: _passes,
     Kind.BACKENDS: _backends,
     Kind.FRONTENDS: _frontends,
+    Kind.EXPORTERS: _exporters,
     Kind.FORMATS: _formats,
     Kind.UNITS: _units,
     Kind.PLUGINS: _plugins,

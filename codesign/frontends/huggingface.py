@@ -58,7 +58,7 @@ class HuggingFace:
         folder = source if source.is_dir() else source.parent
         path = folder / CONFIG if source.is_dir() else source
         config = read_json(path)
-        family = self._family(config, str(path))
+        family = family_of(config, str(path), self.families())
         weights = open_weights(folder) if source.is_dir() else None
         quantized = quantization(config, str(path))
         shape = {name: value for name, value in config.items() if name != "quantization_config"}
@@ -73,17 +73,24 @@ class HuggingFace:
         )
         return Program(module, weights)
 
-    def _family(self, config: Config, where: str) -> Family:
-        known = self.families()
-        model_type = config.get("model_type")
-        if model_type is None:
-            raise CodesignError(f"{where}: the field 'model_type' is missing.{nearest('', known)}")
-        if not isinstance(model_type, str):
-            raise CodesignError(f"{where}: 'model_type' must be a text, got {json.dumps(model_type)[:60]}")
-        if model_type not in known:
-            name = model_type[:60]
-            raise CodesignError(f"{where}: model_type '{name}' is not supported.{nearest(name, known)}")
-        return known[model_type]()
+
+def family_of(config: Config, where: str, known: Mapping[str, Callable[[], Family]]) -> Family:
+    """The family of a configuration, of those known by ``model_type``.
+
+    Raises
+    ------
+    CodesignError
+        When it names none of them.
+    """
+    model_type = config.get("model_type")
+    if model_type is None:
+        raise CodesignError(f"{where}: the field 'model_type' is missing.{nearest('', known)}")
+    if not isinstance(model_type, str):
+        raise CodesignError(f"{where}: 'model_type' must be a text, got {json.dumps(model_type)[:60]}")
+    if model_type not in known:
+        name = model_type[:60]
+        raise CodesignError(f"{where}: model_type '{name}' is not supported.{nearest(name, known)}")
+    return known[model_type]()
 
 
 def _as_bitnet(module: ModuleOp, *, stored: bool) -> None:

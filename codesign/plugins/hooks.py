@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from xdsl.passes import ModulePass
 
     from codesign.plugins.backend import Backend
+    from codesign.plugins.exporter import Exporter
     from codesign.plugins.family import Family
     from codesign.plugins.frontend import Frontend
     from codesign.plugins.kernels import Kernels
@@ -39,6 +40,11 @@ def register_units() -> "Iterable[Unit]":  # type: ignore[empty-body]
 @hookspec
 def register_frontends() -> "Iterable[Frontend]":  # type: ignore[empty-body]
     """Readers of somebody's model files, tried in order."""
+
+
+@hookspec
+def register_exporters() -> "Iterable[Exporter]":  # type: ignore[empty-body]
+    """Writers of somebody's model files, each for names that end in a suffix of its own."""
 
 
 @hookspec

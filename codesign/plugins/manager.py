@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from xdsl.passes import ModulePass
 
     from codesign.plugins.backend import Backend
+    from codesign.plugins.exporter import Exporter
     from codesign.plugins.family import Family
     from codesign.plugins.frontend import Frontend
     from codesign.plugins.kernels import Kernels
@@ -83,6 +84,10 @@ class Plugins:
     def frontends(self) -> "list[Frontend]":
         """Frontends in the order they are tried."""
         return cast("list[Frontend]", self._list("register_frontends"))
+
+    def exporters(self) -> "list[Exporter]":
+        """Exporters in the order they were registered."""
+        return cast("list[Exporter]", self._list("register_exporters"))
 
     def families(self) -> "dict[str, Callable[[], Family]]":
         """Architecture families by ``model_type``."""

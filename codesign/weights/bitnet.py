@@ -61,7 +61,7 @@ def _tensor(packed: StoredTensor, scale: StoredTensor, *, inverse: bool) -> Stor
         scales = Encoded(encoding.companions["scale"], np.reshape(np.float32(value), encoding.scales(shape)))
         return pack(Encoded(encoding, digits, {"scale": scales}))
 
-    return RepackedTensor(packed, shape, FORMAT, make)
+    return RepackedTensor(packed.name, shape, FORMAT, (packed, scale), make)
 
 
 def unpack_digits(packed: NDArray[np.uint8]) -> NDArray[np.int8]:

@@ -1,6 +1,6 @@
-"""Tensors of quantized checkpoints, whose bytes are laid out anew when they are asked for."""
+"""Tensors whose bytes are laid out only when they are asked for."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,19 +10,21 @@ from codesign.weights.stored import StoredTensor
 
 
 class RepackedTensor(StoredTensor):
-    """A tensor made of a file's `source`: its payload is packed by `pack` at each reading, so that nothing is held
-    twice."""
+    """A tensor made of others, its `sources`: its payload is packed by `pack` at each reading, so that nothing is held
+    twice. It stands in the file of the first."""
 
     def __init__(
         self,
-        source: StoredTensor,
+        name: str,
         shape: tuple[int, ...],
         format: str,
+        sources: Sequence[StoredTensor],
         pack: Callable[[], NDArray[np.uint8]],
     ):
-        fields = {"name": source.name, "shape": shape, "format": format, "mapping": source.mapping}
-        for name, value in {**fields, "_source": source, "_pack": pack}.items():
-            object.__setattr__(self, name, value)
+        mapping = sources[0].mapping if sources else None
+        fields = {"name": name, "shape": shape, "format": format, "mapping": mapping}
+        for field, value in {**fields, "_sources": sources, "_pack": pack}.items():
+            object.__setattr__(self, field, value)
 
     @property
     def payload(self) -> NDArray[np.uint8]:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -36,6 +38,7 @@ class RepackedTensor(StoredTensor):
         return stored_nbytes(self.format, self.shape)
 
     def release(self) -> None:
-        """Give back the pages of the tensor that this is made of."""
-        source: StoredTensor = object.__getattribute__(self, "_source")
-        source.release()
+        """Give back the pages of the tensors that this is made of."""
+        sources: Sequence[StoredTensor] = object.__getattribute__(self, "_sources")
+        for source in sources:
+            source.release()

@@ -9,6 +9,7 @@ import mmap
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from reprlib import repr as short
 from typing import TypeAlias, cast
@@ -44,6 +45,9 @@ _FORMAT_OF_DTYPE = {
     "U16": "uint16",
     "U8": "uint8",
     "BOOL": "bool",
+    "F8_E4M3": "fp8_e4m3",
+    "F8_E5M2": "fp8_e5m2",
+    "F8_E8M0": "e8m0",
 }
 
 
@@ -54,11 +58,13 @@ _MAX_FORMAT = 256
 
 
 def write_safetensors(path: Path, tensors: Iterable[StoredTensor]) -> None:
-    """Write tensors as they are stored. A format that safetensors does not know is a tensor of bytes, and the metadata
-    `codesign.encodings` gives its shape and format."""
-    header: dict[str, JsonValue] = {}
+    """Write tensors as they are stored, one in memory at a time. A format that safetensors does not know is a tensor of
+    bytes, and the metadata `codesign.encodings` gives its shape and format."""
+    # Readers of `transformers` 4 take no file that does not say that it is PyTorch's.
+    metadata: dict[str, JsonValue] = {"format": "pt"}
+    header: dict[str, JsonValue] = {"__metadata__": metadata}
     encodings: dict[str, JsonValue] = {}
-    payloads: list[bytes] = []
+    tensors = list(tensors)
     dtype_of = {format: dtype for dtype, format in _FORMAT_OF_DTYPE.items()}
     end = 0
     for tensor in tensors:
@@ -69,12 +75,12 @@ def write_safetensors(path: Path, tensors: Iterable[StoredTensor]) -> None:
             shape = [tensor.nbytes]
         dtype = dtype_of.get(tensor.format, "U8")
         header[tensor.name] = {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
-        payloads.append(tensor.payload.tobytes())
     if encodings:
-        header["__metadata__"] = {_ENCODINGS: json.dumps(encodings)}
+        metadata[_ENCODINGS] = json.dumps(encodings)
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
-    write_whole(path, b"".join([len(text).to_bytes(8, "little"), text, *payloads]))
+    payloads = (tensor.payload.tobytes() for tensor in tensors)
+    write_whole(path, chain([len(text).to_bytes(8, "little"), text], payloads))
 
 
 def open_safetensors(path: Path) -> TensorFile:

@@ -1,0 +1,1 @@
+"""Exporters: programs as files that other tools read."""

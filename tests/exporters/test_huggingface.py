@@ -1,0 +1,89 @@
+"""Folders that `codesign export` writes: read back they are what was written, byte for byte."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+
+from codesign import api
+from codesign.errors import CodesignError
+from codesign.plugins.manager import plugins
+from codesign.program import Program
+from codesign.weights import open_weights, write_safetensors
+
+EMBEDDED = plugins().models()["embedded"]
+FAMILIES = ("gemma", "gpt2", "gpt_oss", "mixtral", "phi3", "qwen2")
+
+
+@pytest.fixture
+def folder(model: Program, tmp_path: Path) -> Path:
+    """The random model as a folder."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    shutil.copyfile(tmp_path / "config.json", folder / "config.json")
+    write_safetensors(folder / "model.safetensors", (model.weights or {}).values())
+    return folder
+
+
+@pytest.mark.parametrize("model", FAMILIES, indirect=True)
+def test_every_tensor_of_a_family_is_written_as_it_was_read(folder, tmp_path) -> None:
+    exported = api.export(api.load_model(folder), tmp_path / "out")
+    assert exported.remarks == ()
+    before, after = open_weights(folder), open_weights(tmp_path / "out")
+    assert set(before) == set(after)
+    for name, tensor in before.items():
+        assert (after[name].shape, after[name].format) == (tensor.shape, tensor.format)
+        np.testing.assert_array_equal(after[name].payload, tensor.payload)
+
+
+def test_passes_are_in_the_weights_and_the_files_beside_them_are_copied(tmp_path) -> None:
+    program = api.compile(api.load_model(EMBEDDED), None, 'quantize{weights=bfloat16 skip="*down"}')
+    exported = api.export(program, tmp_path / "out")
+    again = api.load_model(tmp_path / "out")
+    assert again.weights is not None
+    formats = {name: tensor.format for name, tensor in again.weights.items()}
+    assert formats["model.layers.0.mlp.up_proj.weight"] == "bfloat16"
+    assert formats["model.layers.0.mlp.down_proj.weight"] == "float32"
+    assert json.loads((tmp_path / "out" / "config.json").read_text())["dtype"] == "float32"
+    assert api.run(again, "The ball", max_tokens=8).tokens == api.run(program, "The ball", max_tokens=8).tokens
+    assert exported.nbytes == sum(path.stat().st_size for path in (tmp_path / "out").iterdir())
+    with safe_open(tmp_path / "out" / "model.safetensors", "np") as file:
+        assert file.metadata()["format"] == "pt"
+
+
+def test_what_no_file_of_this_kind_stores_is_said(tmp_path) -> None:
+    program = api.compile(api.load_model(EMBEDDED), None, "quantize{weights=q4_1}")
+    exported = api.export(program, tmp_path / "out")
+    assert exported.remarks == ("weights stored as <q4_1> are written as float32",)
+    again = api.load_model(tmp_path / "out")
+    assert api.run(again, "The ball", max_tokens=8).tokens == api.run(program, "The ball", max_tokens=8).tokens
+
+
+@pytest.mark.parametrize(
+    ("source", "pipeline", "message"),
+    [
+        ("llama-3.1-8b", "", "was loaded without weights"),
+        ("embedded", "fuse", "files of this family hold no @layers.query_key_value"),
+        ("embedded", "fuse{only=norms}", "the passes left no @layers.attention_norm"),
+    ],
+)
+def test_what_cannot_be_written_is_said_and_nothing_is_left(tmp_path, source, pipeline, message) -> None:
+    program = api.compile(api.load_model(source), None, pipeline)
+    with pytest.raises(CodesignError, match=message):
+        api.export(program, tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_exists_is_left_alone(tmp_path) -> None:
+    (tmp_path / "mine").write_text("kept")
+    with pytest.raises(CodesignError, match="exists already"):
+        api.export(api.load_model(EMBEDDED), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_a_suffix_that_nobody_writes_is_named(tmp_path) -> None:
+    with pytest.raises(CodesignError, match=r"no exporter writes \*\.ggfu; known: a folder"):
+        api.export(api.load_model(EMBEDDED), tmp_path / "model.ggfu")
