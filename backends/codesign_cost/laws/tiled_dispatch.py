@@ -16,7 +16,7 @@ from codesign_cost.machine import VECTOR_FORMAT, Machine, element_of, stacked
 TILES = ((16, 64), (64, 32), (64, 64), (64, 128), (128, 64), (128, 128), (64, 256), (128, 256), (256, 128))
 """Output tiles, rows by columns, from which a kernel library picks."""
 
-SPLITS = (1, 2, 4, 8)
+SPLITS = (1, 2, 4, 8, 16)
 """Parts into which the reduction may be split to fill the cores."""
 
 # Every tile with every split along a first axis, so that all are tried at once.
@@ -140,7 +140,10 @@ def _attention(table: Attentions, machine: Machine, values: Values) -> Usage:
     # Heads that share keys fill the rows of a matrix unit; a head of its own is a vector, and works on vector units.
     multiplied = macs / (rate * np.where(shares, values["decode_compute_efficiency"], 1))
     vector = np.where(shares, 0, values["decode_vector"] * macs / machine.vector_operations_per_second)
-    decode_compute = blocks * decode_block / machine.cores + multiplied + vector
+    # A block fetches its queries before it works and writes their results when it has.
+    query = np.where(narrow > 0, values["decode_narrow_query"], values["decode_query"])
+    block = decode_block + query * np.where(shares, group, 1) * table.size
+    decode_compute = blocks * block / machine.cores + multiplied + vector
     reread = streamed * np.where(shares, 0, group - 1)
     decode_memory = streamed / (machine.memory_bandwidth * values["decode_memory_efficiency"])
     decode_memory = decode_memory + reread / (machine.cache_bandwidth * values["decode_cache_efficiency"])
@@ -232,6 +235,8 @@ TILED_DISPATCH = Law(
         "decode_block": Coefficient(0, "seconds a core takes to start a head of a sequence"),
         "decode_shared_block": Coefficient(0, "the same for a KV head that several query heads share"),
         "decode_narrow_block": Coefficient(0, "the same where the cache is stored in 8 bits or less"),
+        "decode_query": Coefficient(0, "seconds more for each feature of the queries that share a block"),
+        "decode_narrow_query": Coefficient(0, "the same where the cache is stored in 8 bits or less"),
         "decode_compute_efficiency": Coefficient(1, "share of peak products that heads which share keys reach"),
         "decode_vector": Coefficient(0, "operations of the vector units for each product of a head of its own"),
         "decode_cache_efficiency": Coefficient(1, "share of the cache's peak bandwidth at which heads read keys again"),
