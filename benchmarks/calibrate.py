@@ -58,7 +58,8 @@ GROUPS: Mapping[str, Mapping[str, float]] = {
     "decode": {
         "decode_launch": 8e-6, "decode_narrow_launch": 6e-6, "decode_split": 5e-6, "decode_block": 1.5e-6,
         "decode_shared_block": 5e-6, "decode_narrow_block": 1e-6, "decode_query": 5e-10, "decode_narrow_query": 1e-9,
-        "decode_compute_efficiency": 0.05, "decode_vector": 1.1, "decode_memory_efficiency": 0.8, "decode_cache_efficiency": 0.3,
+        "decode_compute_efficiency": 0.05, "decode_vector": 1.1, "decode_memory_efficiency": 0.8,
+        "decode_cache_efficiency": 0.3,
     },
     "prefill": {
         "prefill_launch": 8e-6, "prefill_floor": 50000.0, "prefill_softmax": 6.0, "prefill_compute_efficiency": 0.5,

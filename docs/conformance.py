@@ -17,6 +17,8 @@ from onnx.backend.test.case.test_case import TestCase
 from codesign import api
 from codesign.errors import CodesignError
 from codesign.frontends.onnx.file import program_of
+from codesign_dialects.generic import OPERATORS
+from codesign_dialects.generic.microsoft import DOMAIN
 
 PAGE = Path(__file__).parent / "onnx.md"
 
@@ -87,6 +89,8 @@ def _lines(outcome: Run) -> Iterator[str]:
     yield from ("| operator | cases that pass | refused |", "|---|---|---|")
     for name in operators:
         yield f"| {name} | {outcome.passed[name]} | {outcome.refused[name] or ''} |"
+    yield from ("", "## Operators of ONNX Runtime", "", RUNTIME, "")
+    yield ", ".join(f"`{name.removeprefix(f'{DOMAIN}.')}`" for name in OPERATORS if name.startswith(DOMAIN)) + "."
     others = [name for name in sorted(outcome.refused) if name not in outcome.passed]
     yield from ("", "## Refused", "", "Of these every case is refused: " + ", ".join(others) + ".")
 
@@ -116,6 +120,11 @@ test).
 All {cases} cases of single nodes that are not refused pass, of {operators} operators. Cases refused beside those that
 pass are of strings, sequences, optional values, or of training.
 """
+
+
+RUNTIME = """Of the domain `com.microsoft` these are read and run; nightly tests compare them with it by value.
+`matmul_nbits` takes weights of 2, 4 and 8 bits and computes in float32 whatever `accuracy_level` allows. Of
+`group_query_attention` a cache in float32 is supported, a quantized one and one of a sliding window are not."""
 
 
 if __name__ == "__main__":

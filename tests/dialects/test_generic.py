@@ -7,6 +7,7 @@ from codesign.errors import CodesignError
 from codesign.ir import parse_module
 from codesign.plugins.manager import plugins
 from codesign_dialects.generic import OPERATORS
+from codesign_dialects.generic.microsoft import DOMAIN
 
 SCHEMAS = {
     name.lower(): onnx.defs.get_schema(name, 28)
@@ -25,7 +26,7 @@ def parsed(text):
     return parse_module(text, "text", plugins().context())
 
 
-@pytest.mark.parametrize("name", sorted(OPERATORS))
+@pytest.mark.parametrize("name", sorted(name for name in OPERATORS if not name.startswith(DOMAIN)))
 def test_an_operator_is_as_the_standard_defines_it(name):
     operator, schema = OPERATORS[name], SCHEMAS[name.replace("_", "")]
     for places, formal in ((operator.operands, schema.inputs), (operator.results, schema.outputs)):

@@ -10,7 +10,7 @@ from codesign_numpy.generic.arrays import Array, element_type, wide
 from codesign_numpy.generic.elementwise import sigmoid
 
 
-def _heads(x: Array, heads: int | None) -> Array:
+def heads_of(x: Array, heads: int | None) -> Array:
     """``[batch, tokens, heads · size]`` as ``[batch, heads, tokens, size]``."""
     if x.ndim == 4:
         return x
@@ -19,12 +19,12 @@ def _heads(x: Array, heads: int | None) -> Array:
     return x.reshape(*x.shape[:2], heads, -1).swapaxes(1, 2)
 
 
-def _packed(x: Array) -> Array:
+def packed(x: Array) -> Array:
     """``[batch, heads, tokens, size]`` as ``[batch, tokens, heads · size]``."""
     return x.swapaxes(1, 2).reshape(x.shape[0], x.shape[2], -1)
 
 
-def _allowed(tokens: int, keys: int, offset: Array, *, causal: bool, left: int, right: int) -> Array:
+def allowed(tokens: int, keys: int, offset: Array, *, causal: bool, left: int, right: int) -> Array:
     """Whether a query sees a key, ``[batch or 1, 1, tokens, keys]``; `offset` keys stand before the first query."""
     position, key = offset[:, None, None, None] + np.arange(tokens)[:, None], np.arange(keys)
     seen = np.ones(np.broadcast_shapes(position.shape, key.shape), bool)
@@ -38,7 +38,7 @@ def _allowed(tokens: int, keys: int, offset: Array, *, causal: bool, left: int, 
     return seen
 
 
-def _bias(mask: Array | None, seen: Array, keys: int) -> Array:
+def bias_of(mask: Array | None, seen: Array, keys: int) -> Array:
     """What is added to scores: −∞ where a key is not to be seen."""
     bias = np.where(seen, np.float32(0), np.float32(-np.inf))
     if mask is None:
@@ -49,12 +49,45 @@ def _bias(mask: Array | None, seen: Array, keys: int) -> Array:
     return bias + np.pad(added, padding, constant_values=-np.inf)
 
 
-def softmax_of_seen(scores: Array) -> Array:
-    """Softmax over keys; where no key is seen, zeros."""
+def softmax_of_seen(scores: Array, sinks: Array | None = None) -> Array:
+    """Softmax over keys; where no key is seen, zeros. `sinks`, one for each head, take part and are given nothing."""
     largest = scores.max(-1, keepdims=True, initial=-np.inf)
-    weights = np.exp(scores - np.where(np.isfinite(largest), largest, 0))
+    if sinks is not None:
+        largest = np.maximum(largest, sinks.reshape(-1, 1, 1))
+    shift = np.where(np.isfinite(largest), largest, 0)
+    weights = np.exp(scores - shift)
     total = weights.sum(-1, keepdims=True)
+    if sinks is not None:
+        total = total + np.exp(sinks.reshape(-1, 1, 1) - shift)
     return np.divide(weights, total, out=np.zeros_like(weights), where=total != 0)
+
+
+def attended(
+    query: Array,
+    key: Array,
+    value: Array,
+    bias: Array,
+    *,
+    scale: float | None,
+    softcap: float = 0,
+    sinks: Array | None = None,
+    precision: "np.dtype[np.generic] | None" = None,
+) -> tuple[Array, tuple[Array, Array, Array, Array]]:
+    """What queries see of values, ``[batch, heads, tokens, size]``, heads sharing those of keys in groups; and the
+    scores ``[batch, heads, tokens, keys]`` raw, capped, with `bias` added and as probabilities."""
+    batch, heads, tokens, size = query.shape
+    kv_heads, keys = key.shape[1], key.shape[2]
+    if heads % kv_heads:
+        raise CodesignError(f"attention: {heads} query heads do not share {kv_heads} key heads equally")
+    grouped = wide(query).reshape(batch, kv_heads, -1, size)
+    factor = wide(query).dtype.type(1 / sqrt(size) if scale is None else scale)
+    raw = np.matmul(grouped * factor, wide(key).swapaxes(-1, -2)).reshape(batch, heads, tokens, keys)
+    capped = softcap * np.tanh(raw / softcap) if softcap else raw
+    biased = capped + bias
+    chances = softmax_of_seen(biased if precision is None else wide(biased.astype(precision)), sinks)
+    chances = chances.astype(raw.dtype)
+    result = np.matmul(chances.reshape(batch, kv_heads, -1, keys), wide(value)).reshape(batch, heads, tokens, -1)
+    return result.astype(query.dtype), (raw, capped, biased, chances)
 
 
 def _attention(
@@ -76,34 +109,30 @@ def _attention(
     softcap: float,
     softmax_precision: int | None,
 ) -> tuple[Array, Array, Array, Array]:
-    packed, dtype = q.ndim == 3, q.dtype
-    query, key, value = _heads(q, q_num_heads), _heads(k, kv_num_heads), _heads(v, kv_num_heads)
+    dtype = q.dtype
+    query, key, value = heads_of(q, q_num_heads), heads_of(k, kv_num_heads), heads_of(v, kv_num_heads)
     past = 0
     if past_key is not None and past_value is not None:
         past = past_key.shape[2]
         key, value = np.concatenate([past_key, key], 2), np.concatenate([past_value, value], 2)
-    batch, heads, tokens, size = query.shape
-    kv_heads, keys = key.shape[1], key.shape[2]
-    if heads % kv_heads:
-        raise CodesignError(f"attention: {heads} query heads do not share {kv_heads} key heads equally")
+    tokens, keys = query.shape[2], key.shape[2]
     offset: Array = np.array([past])
     seen: Array = np.ones((1, 1, 1, keys), bool)
     if nonpad_kv_seqlen is not None:
         offset = np.subtract(nonpad_kv_seqlen, tokens)
         seen = np.less(np.arange(keys, dtype=np.int64), nonpad_kv_seqlen.reshape(-1, 1, 1, 1))
-    seen = seen & _allowed(tokens, keys, offset, causal=bool(is_causal), left=left_window_size, right=right_window_size)
-    grouped = wide(query).reshape(batch, kv_heads, -1, size)
-    factor = wide(query).dtype.type(1 / sqrt(size) if scale is None else scale)
-    raw = np.matmul(grouped * factor, wide(key).swapaxes(-1, -2)).reshape(batch, heads, tokens, keys)
-    capped = softcap * np.tanh(raw / softcap) if softcap else raw
-    biased = capped + _bias(attn_mask, seen, keys)
-    precision = None if softmax_precision is None else element_type_of(softmax_precision)
-    chances = softmax_of_seen(biased if precision is None else wide(biased.astype(precision)))
-    chances = chances.astype(raw.dtype)
-    result = np.matmul(chances.reshape(batch, kv_heads, -1, keys), wide(value)).reshape(batch, heads, tokens, -1)
-    shown = (raw, capped, biased, chances)[qk_matmul_output_mode]
-    result = result.astype(dtype)
-    return _packed(result) if packed else result, key, value, shown.astype(dtype)
+    seen = seen & allowed(tokens, keys, offset, causal=bool(is_causal), left=left_window_size, right=right_window_size)
+    result, scores = attended(
+        query,
+        key,
+        value,
+        bias_of(attn_mask, seen, keys),
+        scale=scale,
+        softcap=softcap,
+        precision=None if softmax_precision is None else element_type_of(softmax_precision),
+    )
+    shown = scores[qk_matmul_output_mode].astype(dtype)
+    return packed(result) if q.ndim == 3 else result, key, value, shown
 
 
 def element_type_of(number: int) -> "np.dtype[np.generic]":
@@ -116,6 +145,17 @@ def element_type_of(number: int) -> "np.dtype[np.generic]":
     return element_type(types[number])
 
 
+def turned(heads: Array, cosine: Array, sine: Array, *, interleaved: bool, size: int = 0) -> Array:
+    """``[batch, heads, tokens, size]`` with the first `size` features of each head, or all, turned by angles whose
+    cosine and sine are ``[batch or 1, 1, tokens, size / 2]``."""
+    size = size or heads.shape[-1]
+    kept = wide(heads[..., :size])
+    first, second = (kept[..., 0::2], kept[..., 1::2]) if interleaved else np.split(kept, 2, -1)
+    pair = cosine * first - sine * second, sine * first + cosine * second
+    joined = np.stack(pair, -1).reshape(kept.shape) if interleaved else np.concatenate(pair, -1)
+    return np.concatenate([joined.astype(heads.dtype), heads[..., size:]], -1)
+
+
 def _rotary_embedding(
     x: Array,
     cos_cache: Array,
@@ -126,18 +166,13 @@ def _rotary_embedding(
     num_heads: int | None,
     rotary_embedding_dim: int,
 ) -> Array:
-    heads = _heads(x, num_heads)
-    size = rotary_embedding_dim or heads.shape[-1]
     cosine, sine = (
         (cache if position_ids is None else cache[position_ids])[:, None]
         for cache in (wide(cos_cache), wide(sin_cache))
     )
-    turned = wide(heads[..., :size])
-    first, second = (turned[..., 0::2], turned[..., 1::2]) if interleaved else np.split(turned, 2, -1)
-    pair = cosine * first - sine * second, sine * first + cosine * second
-    joined = np.stack(pair, -1).reshape(turned.shape) if interleaved else np.concatenate(pair, -1)
-    result = np.concatenate([joined.astype(x.dtype), heads[..., size:]], -1)
-    return _packed(result) if x.ndim == 3 else result
+    heads = heads_of(x, num_heads)
+    result = turned(heads, cosine, sine, interleaved=bool(interleaved), size=rotary_embedding_dim)
+    return packed(result) if x.ndim == 3 else result
 
 
 _RULES = {"linear": (False, False), "gated": (True, False), "delta": (False, True), "gated_delta": (True, True)}
@@ -163,13 +198,13 @@ def _linear_attention(
     decays, corrects = _RULES[update_rule]
     if (decays and decay is None) or (corrects and beta is None):
         raise CodesignError(f"linear_attention: {update_rule} takes {'decay' if decay is None else 'beta'}")
-    queries = wide(_heads(query, q_num_heads))
-    keys, values = wide(_heads(key, kv_num_heads)), wide(_heads(value, kv_num_heads))
+    queries = wide(heads_of(query, q_num_heads))
+    keys, values = wide(heads_of(key, kv_num_heads)), wide(heads_of(value, kv_num_heads))
     batch, _, tokens, size = keys.shape
     state = np.zeros((batch, kv_num_heads, size, values.shape[-1]), np.float32)
     state = state if past_state is None else wide(past_state).copy()
     # One decay a head, or one for each feature of its keys; one rate a head, or one for all.
-    kept = np.exp(wide(_heads(decay, kv_num_heads))) if decays and decay is not None else None
+    kept = np.exp(wide(heads_of(decay, kv_num_heads))) if decays and decay is not None else None
     rate = wide(beta).swapaxes(1, 2)[..., None] if corrects and beta is not None else None
     outputs = np.empty((*queries.shape[:3], values.shape[-1]), state.dtype)
     factor = scale or 1 / sqrt(size)
@@ -183,7 +218,7 @@ def _linear_attention(
         asked = queries[:, :, token].reshape(batch, kv_num_heads, -1, size)
         outputs[:, :, token] = factor * np.matmul(asked, state).reshape(batch, q_num_heads, -1)
     given = past_state if past_state is not None else query
-    return _packed(outputs).astype(query.dtype), state.astype(given.dtype)
+    return packed(outputs).astype(query.dtype), state.astype(given.dtype)
 
 
 def _causal_conv_with_state(

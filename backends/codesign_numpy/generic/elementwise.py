@@ -28,7 +28,8 @@ def sigmoid(x: Array) -> Array:
     return np.where(x >= 0, 1 / (1 + small), small / (1 + small))
 
 
-def _gelu(x: Array, approximate: str) -> Array:
+def gelu(x: Array, approximate: str) -> Array:
+    """x · Φ(x), exactly or by the hyperbolic tangent (https://arxiv.org/abs/1606.08415, section 2)."""
     if approximate == "tanh":
         return 0.5 * x * (1 + np.tanh(sqrt(2 / pi) * (x + 0.044715 * x**3)))
     return 0.5 * x * (1 + _erf(x / sqrt(2)))
@@ -167,7 +168,7 @@ _FLOAT_KERNELS: Mapping[str, Callable[..., Array]] = {
     **_UNARY,
     "celu": _celu,
     "elu": _elu,
-    "gelu": _gelu,
+    "gelu": gelu,
     "hard_sigmoid": _hard_sigmoid,
     "leaky_relu": _leaky_relu,
     "selu": _selu,

@@ -49,7 +49,7 @@ def _rows(per_row: Array | None) -> Array:
     return per_row[:, None] if per_row.ndim == 1 and per_row.size > 1 else per_row
 
 
-def _integers(a: Array, b: Array, a_zero: Array | None, b_zero: Array | None) -> Array:
+def integer_product(a: Array, b: Array, a_zero: Array | None, b_zero: Array | None) -> Array:
     """The product of what is left of integers of 8 bits when their zero points are taken off, exact in float64."""
     left = a.astype(np.float64) - _rows(a_zero).astype(np.float64)
     right = b.astype(np.float64) - (0.0 if b_zero is None else b_zero.astype(np.float64))
@@ -57,7 +57,7 @@ def _integers(a: Array, b: Array, a_zero: Array | None, b_zero: Array | None) ->
 
 
 def _matmul_integer(a: Array, b: Array, a_zero_point: Array | None = None, b_zero_point: Array | None = None) -> Array:
-    return _integers(a, b, a_zero_point, b_zero_point).astype(np.int64).astype(np.int32)
+    return integer_product(a, b, a_zero_point, b_zero_point).astype(np.int64).astype(np.int32)
 
 
 def _qlinear_matmul(
@@ -72,7 +72,7 @@ def _qlinear_matmul(
     *,
     types: Types,
 ) -> Array:
-    product = _integers(a, b, a_zero_point, b_zero_point)
+    product = integer_product(a, b, a_zero_point, b_zero_point)
     scale = _rows(wide(a_scale)) * wide(b_scale) / _rows(wide(y_scale))
     return quantized(product * scale, _rows(y_zero_point), types[0], saturate=True)
 

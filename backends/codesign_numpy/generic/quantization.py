@@ -81,7 +81,7 @@ def quantized(ratio: Array, zero: Array | None, dtype: "np.dtype[Any]", *, satur
     return np.clip(np.rint(ratio).astype(np.float64) + offset, least, most).astype(np.int64).astype(dtype)
 
 
-def _spread(scale: Array, shape: tuple[int, ...], axis: int, block_size: int) -> Array:
+def spread(scale: Array, shape: tuple[int, ...], axis: int, block_size: int) -> Array:
     """A scale or zero point of a tensor, an axis or a block, as it stands beside each of the values."""
     if scale.size == 1 and scale.ndim <= 1:
         return scale.reshape(())
@@ -107,8 +107,8 @@ def _quantize_linear(
     types: Types,
 ) -> Array:
     dtype = y_scale.dtype if not precision else np.dtype(_PRECISIONS.get(precision, "f4"))
-    scale = _spread(y_scale, x.shape, axis, block_size).astype(dtype)
-    zero = None if y_zero_point is None else _spread(y_zero_point, x.shape, axis, block_size)
+    scale = spread(y_scale, x.shape, axis, block_size).astype(dtype)
+    zero = None if y_zero_point is None else spread(y_zero_point, x.shape, axis, block_size)
     ratio = x.astype(dtype) / scale if is_float(dtype) else wide(x) / wide(scale)
     return quantized(wide(np.asarray(ratio)), zero, types[0], saturate=bool(saturate))
 
@@ -116,16 +116,17 @@ def _quantize_linear(
 def _dequantize_linear(
     x: Array, x_scale: Array, x_zero_point: Array | None = None, *, axis: int, block_size: int, types: Types
 ) -> Array:
-    scale = wide(_spread(x_scale, x.shape, axis, block_size))
+    scale = wide(spread(x_scale, x.shape, axis, block_size))
     values = wide(x) if is_float(x.dtype) else x.astype(np.int64)
     if x_zero_point is not None:
-        zero = _spread(x_zero_point, x.shape, axis, block_size)
+        zero = spread(x_zero_point, x.shape, axis, block_size)
         values = values - (wide(zero) if is_float(zero.dtype) else zero.astype(np.int64))
     kept = np.float64 if types[0].itemsize == 8 else np.float32
     return (values.astype(kept) * scale).astype(types[0])
 
 
-def _dynamic_quantize_linear(x: Array) -> tuple[Array, Array, Array]:
+def dynamically_quantized(x: Array) -> tuple[Array, Array, Array]:
+    """`x` as bytes that span its own range and 0, with their scale and zero point."""
     least, most = min(np.float32(0), x.min(initial=0)), max(np.float32(0), x.max(initial=0))
     scale = np.float32((most - least) / np.float32(255))
     scale = scale if scale else np.float32(1)
@@ -133,7 +134,7 @@ def _dynamic_quantize_linear(x: Array) -> tuple[Array, Array, Array]:
     return quantized(x / scale, zero, np.dtype(np.uint8), saturate=True), np.asarray(scale), np.asarray(zero)
 
 
-QUANTIZATION: Mapping[str, Callable[..., tuple[Array, ...]]] = {"dynamic_quantize_linear": _dynamic_quantize_linear}
+QUANTIZATION: Mapping[str, Callable[..., tuple[Array, ...]]] = {"dynamic_quantize_linear": dynamically_quantized}
 """Kernels by operator."""
 
 TYPED_QUANTIZATION: Mapping[str, Callable[..., Array]] = {

@@ -11,18 +11,31 @@ from xdsl.ir import Operation, SSAValue
 from codesign.errors import CodesignError
 from codesign.program import Program
 from codesign_dialects.generic import INPUTS, MAIN, OUTPUTS, ApplyOp, ConstantOp
+from codesign_dialects.generic.microsoft import DOMAIN
 from codesign_dialects.transformer import GetOp
 from codesign_numpy.generic.arrays import Array, element_type
 from codesign_numpy.generic.attention import ATTENTION
 from codesign_numpy.generic.elementwise import ELEMENTWISE
 from codesign_numpy.generic.indexing import INDEXING
 from codesign_numpy.generic.linear import LINEAR, TYPED_LINEAR
+from codesign_numpy.generic.microsoft import MICROSOFT
+from codesign_numpy.generic.microsoft_attention import MICROSOFT_ATTENTION
 from codesign_numpy.generic.normalization import NORMALIZATION
 from codesign_numpy.generic.quantization import QUANTIZATION, TYPED_QUANTIZATION
 from codesign_numpy.generic.reductions import REDUCTIONS
 from codesign_numpy.generic.shapes import SHAPES, TYPED_SHAPES
 
-KERNELS = {**ELEMENTWISE, **REDUCTIONS, **SHAPES, **INDEXING, **LINEAR, **NORMALIZATION, **QUANTIZATION, **ATTENTION}
+KERNELS = {
+    **ELEMENTWISE,
+    **REDUCTIONS,
+    **SHAPES,
+    **INDEXING,
+    **LINEAR,
+    **NORMALIZATION,
+    **QUANTIZATION,
+    **ATTENTION,
+    **{f"{DOMAIN}.{name}": kernel for name, kernel in {**MICROSOFT, **MICROSOFT_ATTENTION}.items()},
+}
 """A kernel for each operator: operands in order, None for one left out; options by name."""
 
 TYPED_KERNELS = {**TYPED_SHAPES, **TYPED_LINEAR, **TYPED_QUANTIZATION}

@@ -26,18 +26,27 @@ from xdsl.ir import Attribute, Block, Region, SSAValue
 from xdsl.rewriter import InsertPoint
 
 from codesign.errors import CodesignError
-from codesign.frontends.onnx.elements import element
+from codesign.frontends.onnx.elements import ELEMENTS, element
 from codesign.weights import StoredTensor
 from codesign_dialects.generic import INPUTS, MAIN, OPERATORS, OUTPUTS, ApplyOp, ConstantOp, Operator, Option
 from codesign_dialects.generic.constant import MOST_VALUES
+from codesign_dialects.generic.microsoft import DOMAIN
 from codesign_dialects.transformer import GetOp, ParameterOp
 from codesign_dialects.transformer.shapes import Tensor
 
 OLDEST, NEWEST = 13, 28
 """Versions of the standard's operator set that are read."""
 
-_NAMES: Mapping[str, str] = {name.replace("_", ""): name for name in OPERATORS}
-"""Operators by their name in lower case."""
+_NAMES: Mapping[str, str] = {
+    **{name.replace("_", ""): name for name in OPERATORS},
+    # These of ONNX Runtime's own are what the standard has under the same name; one stands in the standard's domain.
+    **{f"{DOMAIN}.{name.replace('_', '')}": name for name in ("dequantize_linear", "gelu", "quantize_linear", "trilu")},
+    "simplifiedlayernormalization": f"{DOMAIN}.simplified_layer_normalization",
+}
+"""Operators by their domain, where it is not the standard's, and name in lower case."""
+
+_FIXED: Mapping[str, Attribute] = {str(type): type for type in ELEMENTS.values()}
+"""Element types by what the table of operators calls them."""
 
 _TYPE_ATTRIBUTES = ("to", "dtype", "output_dtype")
 """Attributes that say the element type of a result: that is the result's type here."""
@@ -49,8 +58,8 @@ def place_of(node: NodeProto, number: int) -> str:
 
 
 def check_domain(node: NodeProto, where: str) -> None:
-    """Refuse an operator that is not of the standard."""
-    if node.domain not in ("", "ai.onnx"):
+    """Refuse an operator that is neither of the standard nor of ONNX Runtime."""
+    if node.domain not in ("", "ai.onnx", DOMAIN):
         raise CodesignError(f"{where}: operators of the domain {node.domain!r} are not supported")
 
 
@@ -105,7 +114,7 @@ class Graph:
     def node(self, node: _Node) -> None:
         """Add one node."""
         proto = node.proto
-        special = _SPECIAL.get(proto.op_type)
+        special = None if proto.domain == DOMAIN else _SPECIAL.get(proto.op_type)
         inputs = [self._input(name, node) for name in proto.input]
         if special is not None:
             results: Sequence[SSAValue] = [special(self, node, inputs)]
@@ -127,6 +136,7 @@ class Graph:
 
     def _apply(self, node: _Node, inputs: list[SSAValue | None]) -> Sequence[SSAValue]:
         key = node.proto.op_type.lower()
+        key = f"{DOMAIN}.{key}" if node.proto.domain == DOMAIN else key
         if key not in _NAMES:
             raise CodesignError(f"{node.where}: the operator {node.proto.op_type} is not supported")
         operator = OPERATORS[_NAMES[key]]
@@ -145,7 +155,7 @@ class Graph:
     def _result(self, place: str, name: str, elements: Mapping[str, Attribute], node: _Node) -> Attribute:
         if name in self.types:
             return self.types[name]
-        known = elements.get(place)
+        known = elements.get(place, _FIXED.get(place))
         if known is None:
             raise CodesignError(f"{node.where}: the element type of {name!r} is not known")
         return UnrankedTensorType(known)

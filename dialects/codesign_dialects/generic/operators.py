@@ -1,12 +1,15 @@
 """The operators of the generic dialect: signatures and options, as data.
 
-They are those of the ONNX standard, as of operator set 28 (https://onnx.ai/onnx/operators), their names and those of
-operands and options in snake case. What an ONNX attribute says of an element type is here the type of the result.
+They are those of the ONNX standard, as of operator set 28 (https://onnx.ai/onnx/operators), and those of ONNX Runtime,
+whose names begin with their domain, ``com.microsoft``; names, and those of operands and options, in snake case. What an
+ONNX attribute says of an element type is here the type of the result.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from re import finditer
+
+from codesign_dialects.generic.microsoft import DOMAIN, MICROSOFT
 
 Option = int | float | str | tuple[int, ...]
 """The value of an option."""
@@ -145,16 +148,16 @@ def _options(text: str) -> dict[str, OptionKind]:
     return options
 
 
-def _parsed(table: str) -> dict[str, Operator]:
+def _parsed(table: str, domain: str = "") -> dict[str, Operator]:
     operators: dict[str, Operator] = {}
     for line in table.replace("\n    ", " ").strip().splitlines():
         signature, _, options = line.partition(" {")
         names, _, signature = signature.partition("(")
         operands, results = signature.split(") -> ")
-        for name in names.split():
+        for name in (f"{domain}{own}" for own in names.split()):
             operators[name] = Operator(name, _places(operands), _places(results), _options(options.rstrip("}")))
     return operators
 
 
-OPERATORS: Mapping[str, Operator] = _parsed(TABLE)
+OPERATORS: Mapping[str, Operator] = {**_parsed(TABLE), **_parsed(MICROSOFT, f"{DOMAIN}.")}
 """Every operator by its name."""
