@@ -43,13 +43,14 @@ def register_units() -> "Sequence[Unit]":
 
 @hookimpl
 def register_frontends() -> "Sequence[Frontend]":
-    """GGUF and ONNX files, Hugging Face folders."""
+    """GGUF, ONNX and torch.export files, Hugging Face folders."""
     from codesign.frontends.gguf import Gguf
     from codesign.frontends.huggingface import HuggingFace
     from codesign.frontends.onnx import Onnx
+    from codesign.frontends.torch_export import TorchExport
     from codesign.plugins.manager import plugins
 
-    return [Gguf(), Onnx(), HuggingFace(plugins().families)]
+    return [Gguf(), Onnx(), TorchExport(), HuggingFace(plugins().families)]
 
 
 @hookimpl
