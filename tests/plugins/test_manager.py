@@ -37,7 +37,7 @@ def test_everything_built_in_comes_through_the_hooks() -> None:
     assert {"quantize", "block-attention", "lower-to-microcode", "schedule"} <= plugins.passes().keys()
     assert {"load", "matmul", "vector", "quantizer", "argmax"} <= plugins.units().keys()
     assert {"edge", "h100", "groq-lpu"} <= plugins.chips().keys()
-    assert [frontend.name for frontend in plugins.frontends()] == ["gguf", "onnx", "huggingface"]
+    assert [frontend.name for frontend in plugins.frontends()] == ["gguf", "onnx", "torch_export", "huggingface"]
     assert all(path.exists() for path in (*plugins.models().values(), *plugins.chips().values()))
     for backend in plugins.backends().values():
         assert isinstance(backend, Backend) and backend.api_version == API_VERSION
