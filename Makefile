@@ -37,7 +37,7 @@ lint: env
 
 .venv/.compared: .venv/.installed
 	$(BIN)/pip install --quiet '$(TORCH)'
-	$(BIN)/pip install --quiet --editable '.[test,compare]'
+	$(BIN)/pip install --quiet --editable '.[test,compare,fuzz]'
 	touch $@
 
 smollm2: $(GGUF)

@@ -28,7 +28,7 @@ def parse_module(text: str, where: str, context: Context) -> ModuleOp:
     try:
         module = parse_text(text, where, context)
     except ParseError as error:
-        raise CodesignError(f"{error.span.get_location()}: {error.msg}") from error
+        raise CodesignError(f"{error.span.get_location()}: {_one_line(error.msg)}") from error
     except VerifyException as error:
         raise CodesignError(f"{where}: {_one_line(error)}") from error
     check_version(module, where)
@@ -102,5 +102,5 @@ def apply_passes(
     return result
 
 
-def _one_line(error: BaseException) -> str:
+def _one_line(error: BaseException | str) -> str:
     return " ".join(str(error).split())

@@ -199,7 +199,7 @@ def _parse(text: str, origin: str) -> ModuleOp:
     try:
         return parse_text(text, origin, context)
     except ParseError as error:
-        raise ChipError(f"{error.span.get_location()}: {error.msg}") from None
+        raise ChipError(f"{error.span.get_location()}: {_one_line(error.msg)}") from None
     except VerifyException as error:
         raise ChipError(f"{origin}: {_one_line(error)}") from None
 
@@ -239,5 +239,5 @@ def _whole(value: object) -> int:
     raise ParameterError(f"count: expected a whole number from 1, got {value!r}")
 
 
-def _one_line(error: VerifyException) -> str:
+def _one_line(error: VerifyException | str) -> str:
     return " ".join(str(error).split())

@@ -8,8 +8,9 @@ from xdsl.parser import Parser
 from xdsl.utils.exceptions import ParseError
 from xdsl.utils.lexer import Input, Span
 
-# A comment, a string literal, or the quote of one that never closes; possessive, so that the search is linear.
-_STRINGS = re.compile(r'//[^\n]*|"(?:[^"\\\n\v\f]++|\\(?:["nt\\]|[0-9A-Fa-f]{2}))*+"|"')
+# A comment, a string literal, the quote of one that never closes, or a number that Python would not read (it takes up
+# to 4,300 digits; IR has no use for 20); possessive, so that the search is linear.
+_LITERALS = re.compile(r'//[^\n]*|"(?:[^"\\\n\v\f]++|\\(?:["nt\\]|[0-9A-Fa-f]{2}))*+"|"|[0-9]{1000}')
 
 
 def parse_text(text: str, where: str, context: Context) -> ModuleOp:
@@ -23,10 +24,14 @@ def parse_text(text: str, where: str, context: Context) -> ModuleOp:
         When an attribute of it does not hold.
     """
     # xDSL's lexer takes time exponential in the length of a string that is not closed, so none may reach it.
-    for match in _STRINGS.finditer(text):
+    for match in _LITERALS.finditer(text):
         if match[0] == '"':
-            span = Span(match.start(), match.end(), Input(text, where))
-            raise ParseError(span, "the string that begins here does not end on its line, or escapes what cannot be")
+            problem = "the string that begins here does not end on its line, or escapes what cannot be"
+        elif match[0].isdecimal():
+            problem = "the number that begins here has more digits than any number"
+        else:
+            continue
+        raise ParseError(Span(match.start(), match.end(), Input(text, where)), problem)
     try:
         return Parser(context, text, where).parse_module()
     except RecursionError:

@@ -38,6 +38,10 @@ def test_nesting_too_deep_is_refused() -> None:
     assert place_of_refusal("builtin.module attributes {a = " + "[" * 100_000).startswith("here.mlir:")
 
 
+def test_a_number_that_python_does_not_read_is_refused() -> None:
+    assert place_of_refusal("builtin.module attributes {a = " + "9" * 5000 + " : i64} {}") == "here.mlir:1:32"
+
+
 @given(st.text(st.characters(exclude_characters='"\\\n\v\f', exclude_categories=("Cs",))))
 def test_strings_that_close_are_let_through(text: str) -> None:
     module = parse(f'builtin.module attributes {{a = "{text} // no comment \\" \\\\ \\0A"}} {{}} // "')
