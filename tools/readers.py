@@ -211,11 +211,23 @@ READERS: Mapping[str, Reader] = {
     "gguf-model": Reader("m.gguf", _gguf, _read_gguf_model),
     "folder": Reader("model.safetensors", lambda: save(_tensors()), lambda path: _read_model(path.parent), _folder),
     "index": Reader("model.safetensors.index.json", _index, lambda path: _read_model(path.parent), _shards),
-    "config": Reader("config.json", lambda: json.dumps(CONFIG).encode(), lambda path: _read_model(path.parent), _folder),
+    "config": Reader(
+        "config.json", lambda: json.dumps(CONFIG).encode(), lambda path: _read_model(path.parent), _folder
+    ),
     **{
         f"config-{path.stem}": Reader("c.json", path.read_bytes, _read_model)
         for path in sorted((MODELS / "library").glob("*.json"))
-        if path.stem in ("deepseek-v3", "gpt-oss-20b", "gemma-3-4b", "mixtral-8x7b", "falcon-180b", "llama-4-scout", "phi-3-mini", "qwen3-30b-a3b")
+        if path.stem
+        in (
+            "deepseek-v3",
+            "gpt-oss-20b",
+            "gemma-3-4b",
+            "mixtral-8x7b",
+            "falcon-180b",
+            "llama-4-scout",
+            "phi-3-mini",
+            "qwen3-30b-a3b",
+        )
     },
     "tokenizer": Reader("tokenizer.json", (MODELS / "embedded" / "tokenizer.json").read_bytes, _read_tokenizer),
     "onnx": Reader("m.onnx", _onnx, _compute),

@@ -47,6 +47,8 @@ def test_what_is_no_refusal_is_found(tmp_path) -> None:
 @pytest.mark.nightly
 @pytest.mark.parametrize("name", READERS)
 def test_mutations_that_reach_new_code(name) -> None:
-    ran = subprocess.run([sys.executable, str(TOOLS / "fuzz.py"), name, "2000"], capture_output=True, text=True, timeout=1200)
+    ran = subprocess.run(
+        [sys.executable, str(TOOLS / "fuzz.py"), name, "2000"], capture_output=True, text=True, timeout=1200
+    )
     assert ran.returncode == 0, ran.stderr[-3000:]
     assert "Done 2000 runs" in ran.stderr
