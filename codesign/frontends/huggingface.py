@@ -61,6 +61,11 @@ class HuggingFace:
         family = family_of(config, str(path), self.families())
         weights = open_weights(folder) if source.is_dir() else None
         quantized = quantization(config, str(path))
+        if quantized is not None and weights is None and quantized["quant_method"] != "bitnet":
+            raise CodesignError(
+                f"{path}: quantization_config: what {quantized['quant_method']} stores how is seen in weights alone; "
+                "read their folder, or leave the field out and say it by a pipeline, quantize{weights=fp8_e4m3}"
+            )
         shape = {name: value for name, value in config.items() if name != "quantization_config"}
         module = family.module(shape, str(path), weights)
         if quantized is not None and quantized["quant_method"] == "bitnet":

@@ -57,6 +57,11 @@ def _layout(format: str) -> BlockLayout | None:
     return LAYOUTS.get(str(find_encoding(format)))
 
 
+def in_planes(format: str) -> bool:
+    """Whether what stored numbers share, such as scales, lies behind all of them."""
+    return format not in ARRAYS and _layout(format) is None and bool(find_encoding(format).companions)
+
+
 def stored_nbytes(format: str, shape: Sequence[int]) -> int:
     """Bytes of a row-major tensor of this shape. Raises FormatError if a row is not a whole number of blocks."""
     if format in ARRAYS:

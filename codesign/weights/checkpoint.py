@@ -5,7 +5,7 @@ from pathlib import Path
 from reprlib import repr as short
 from typing import cast
 
-from codesign.weights import bitnet
+from codesign.weights import awq, bitnet, compressed_tensors, fp8, gptq, mxfp4
 from codesign.weights.gguf import open_gguf
 from codesign.weights.safetensors import MAX_HEADER_BYTES, open_safetensors, parse_json_object
 from codesign.weights.stored import StoredTensor, TensorFile, WeightsError, check_name, map_file
@@ -15,7 +15,15 @@ MAX_CONFIG_BYTES = 16 << 20
 
 Repacking = Callable[[Mapping[str, object], str, Mapping[str, StoredTensor]], Mapping[str, StoredTensor]]
 
-REPACKINGS: Mapping[str, Repacking] = {"bitnet": bitnet.repacked}
+REPACKINGS: Mapping[str, Repacking] = {
+    "awq": awq.repacked,
+    "bitnet": bitnet.repacked,
+    "compressed-tensors": compressed_tensors.repacked,
+    "fbgemm_fp8": fp8.repacked,
+    "fp8": fp8.repacked,
+    "gptq": gptq.repacked,
+    "mxfp4": mxfp4.repacked,
+}
 """How the tensors of quantized checkpoints become encoded ones, by the ``quant_method`` of their configuration."""
 
 _SINGLE = "model.safetensors"

@@ -5,8 +5,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from codesign.numerics.block_formats import stored_nbytes
+from codesign.numerics.block_formats import pack, stored_nbytes
+from codesign.numerics.encoded import Encoded
 from codesign.weights.stored import StoredTensor
+from codesign_dialects.encoding import Encoding
 
 
 class RepackedTensor(StoredTensor):
@@ -25,6 +27,18 @@ class RepackedTensor(StoredTensor):
         fields = {"name": name, "shape": shape, "format": format, "mapping": mapping}
         for field, value in {**fields, "_sources": sources, "_pack": pack}.items():
             object.__setattr__(self, field, value)
+
+    @classmethod
+    def encoded(
+        cls,
+        name: str,
+        shape: tuple[int, ...],
+        encoding: Encoding,
+        sources: Sequence[StoredTensor],
+        make: Callable[[], Encoded],
+    ) -> "RepackedTensor":
+        """A tensor that stores what `make` gives, on the grid of `encoding`."""
+        return cls(name, shape, str(encoding), sources, lambda: pack(make()))
 
     @property
     def payload(self) -> NDArray[np.uint8]:  # pyright: ignore[reportIncompatibleVariableOverride]

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codesign.errors import CodesignError
-from codesign.numerics.block_formats import FormatError, decode, stored_nbytes
+from codesign.numerics.block_formats import FormatError, decode, in_planes, pack, stored_nbytes, unpack
+from codesign.numerics.encoded import Encoded
 from codesign_dialects.transformer.view import View
 
 _MAX_NAME = 1024
@@ -61,6 +62,8 @@ class StoredTensor:
             shape = view.shape(self.shape)
         except ValueError as error:
             raise WeightsError(f"tensor {self.name!r}: {error}") from error
+        if in_planes(self.format):
+            return self._part_of_planes(view, shape)
         kept, bytes = self.shape, self.payload
         if view.transposed:
             kept = (*kept[:-2], kept[-1], kept[-2])
@@ -75,6 +78,13 @@ class StoredTensor:
         if not shared:
             self.release()
         return StoredTensor(self.name, shape, self.format, payload, self.mapping if shared else None)
+
+    def _part_of_planes(self, view: View, shape: tuple[int, ...]) -> "StoredTensor":
+        """The part of a tensor whose scales lie behind its elements."""
+        if view.transposed or (view.count and view.axis == len(shape) - 1):
+            raise WeightsError(f"tensor {self.name!r}: a part of it cuts through the blocks of <{self.format}>")
+        encoded = unpack(self.format, self.payload, self.shape)
+        return StoredTensor(self.name, shape, self.format, pack(_taken(encoded, view)) if view.count else self.payload)
 
     def _unit(self, units: int) -> int:
         """Bytes of each of `units` equal parts that lie one after another."""
@@ -91,6 +101,16 @@ class StoredTensor:
         offset = self.payload.ctypes.data - np.frombuffer(self.mapping, np.uint8).ctypes.data
         start = offset - offset % mmap.PAGESIZE
         self.mapping.madvise(mmap.MADV_DONTNEED, start, offset + self.nbytes - start)
+
+
+def _taken(encoded: Encoded, view: View) -> Encoded:
+    """The places that `view` takes along an axis before the last."""
+    shape = encoded.elements.shape
+    groups = encoded.elements.reshape(prod(shape[: view.axis]) * view.groups, shape[view.axis] // view.groups, -1)
+    taken = groups[:, view.first : view.first + view.count].reshape(view.shape(shape))
+    shared = encoded.encoding.per_tensor
+    companions = {name: one if shared else _taken(one, view) for name, one in encoded.companions.items()}
+    return Encoded(encoded.encoding, taken, companions)
 
 
 @dataclass(frozen=True, eq=False)

@@ -180,7 +180,7 @@ def test_defaults(folder, fields, same_as) -> None:
         ({"mlp_bias": True}, "no tensor 'model.layers.0.mlp.gate_proj.bias', which the configuration asks for"),
         ({"attention_bias": 1}, "'attention_bias' must be true or false, got 1"),
         ({"logit_scale": 0.5}, 'the field "logit_scale" is not known, and may change the model'),
-        ({"quantization_config": {"bits": 4}}, "quant_method None is not read; known: bitnet"),
+        ({"quantization_config": {"bits": 4}}, "quant_method None is not read; known: awq, bitnet, "),
         ({"tie_word_embeddings": "yes"}, "'tie_word_embeddings' must be true or false"),
         ({"intermediate_size": 41}, "model.layers.0.mlp.gate_proj.weight"),
         ({"num_hidden_layers": 3}, "model.layers.2."),
