@@ -14,7 +14,6 @@ from codesign.weights import StoredTensor
 from codesign_dialects.encoding import FLOAT32, Encoding
 from codesign_dialects.formats import encoding_of
 from codesign_dialects.transformer import ParameterOp
-from codesign_dialects.transformer.parameters import EXPERT
 
 Floats = NDArray[np.float32]
 
@@ -45,8 +44,6 @@ class Parameters:
 
     def encoded(self, name: str, layer: int | None) -> list[Encoded]:
         """A parameter as it is stored, taken apart: a tensor below the other."""
-        if EXPERT in self._parameters[name].source.data:
-            raise CodesignError(f"@{name}: integer arithmetic on experts is not supported")
         return [self._encoded(name, stored) for stored in self.program.tensors(name, layer)]
 
     def _encoded(self, name: str, stored: StoredTensor) -> Encoded:
@@ -67,12 +64,13 @@ class Parameters:
     def read_into(self, name: str, layer: int | None, out: Floats) -> None:
         """Write the values of a parameter into `out`."""
         start, flat = 0, out.reshape(-1)
+        encoding = str(encoding_of(self._parameters[name].type)) if self.is_quantized(name) else None
         for tensor in self.program.tensors(name, layer):
-            part = flat[start : start + prod(tensor.shape)]
-            _copy(tensor, part.reshape(tensor.shape))
-            start += len(part)
-        if self.is_quantized(name):
-            out[...] = rounded(str(encoding_of(self._parameters[name].type)), out).values()
+            part = flat[start : start + prod(tensor.shape)].reshape(tensor.shape)
+            _copy(tensor, part)
+            if encoding is not None:
+                part[...] = rounded(encoding, part).values()
+            start += part.size
 
     def is_quantized(self, name: str) -> bool:
         """Whether the values are still to be rounded from what the weights hold."""
@@ -82,6 +80,9 @@ class Parameters:
 
 def _copy(stored: StoredTensor, out: Floats) -> None:
     values = stored.float32()
+    if not values.ndim:
+        out[...] = values
+        return
     rows = max(1, COPIED_VALUES * len(values) // values.size)
     for first in range(0, len(values), rows):
         out[first : first + rows] = values[first : first + rows]

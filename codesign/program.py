@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from math import prod
 from pathlib import Path
 
+import numpy as np
 from xdsl.dialects.builtin import DYNAMIC_INDEX, IntegerAttr, ModuleOp, StringAttr, i64
 from xdsl.dialects.func import FuncOp
 
@@ -109,7 +110,9 @@ class Program:
             When the weights do not hold them.
         """
         parameter, weights = self.parameters[name], self.weights or {}
-        tensors: list[StoredTensor] = []
+        value, tensors = parameter.value_of(layer), list[StoredTensor]()
+        if value is not None:
+            return [StoredTensor(name, (), "float32", np.array([value], np.float32).view(np.uint8))]
         for source in parameter.sources_of(layer):
             if source not in weights:
                 raise CodesignError(f"@{name}: the weights hold no tensor '{source}'")

@@ -254,7 +254,7 @@ class _Reader:
         input = self._tensor(op.input)
         load = _Load.of(experts, top_k, self.batch * input.tokens, None)
         for weight, split in ((op.gate, "columns"), (op.up, "columns"), (op.down, "rows")):
-            self._note_experts(weight, op.input, load, split, opens=weight is not op.up)
+            self._note_experts(weight, op.input, load, split, opens=weight is not op.up, integer=False)
         self._note_chosen("gate", load, hidden, sharded=True)
         self.tensors[op.result] = _Tensor(input.tokens)
         self._note_chosen("combine", load, features(op.result), sharded=False)
@@ -271,7 +271,8 @@ class _Reader:
         assert isinstance(op, transformer.ExpertLinearOp)
         load = self.loads[op.input]
         split = "rows" if load.sharded else "columns"
-        self._note_experts(op.weight, op.input, load, split, opens=op.input not in self.opened)
+        opens = op.input not in self.opened
+        self._note_experts(op.weight, op.input, load, split, opens=opens, integer=op.integer)
         self.opened.add(op.input)
         self.loads[op.result] = replace(load, sharded=not load.sharded)
 
@@ -279,6 +280,15 @@ class _Reader:
         assert isinstance(op, transformer.ExpertGateOp)
         load = self.loads[op.result] = self.loads[op.gate]
         self._note_chosen("gate", load, features(op.gate), sharded=True)
+
+    def read_quantize(self, op: Operation) -> None:
+        """What experts read is quantized in the slots that hold a token."""
+        assert isinstance(op, transformer.QuantizeOp)
+        if op.input not in self.loads:
+            self.read_elementwise(op)
+            return
+        load = self.loads[op.result] = self.loads[op.input]
+        self._note_chosen("quantize", load, features(op.input), sharded=load.sharded)
 
     def read_all_to_all(self, op: Operation) -> None:
         assert isinstance(op, transformer.AllToAllOp)
@@ -294,7 +304,9 @@ class _Reader:
         self._note_chosen("combine", load, features(op.result), sharded=load.exchanged)
         self._note_collective(op.result, "all_gather" if load.exchanged else "all_reduce")
 
-    def _note_experts(self, weight: SSAValue, input: SSAValue, load: "_Load", split: str, *, opens: bool) -> None:
+    def _note_experts(
+        self, weight: SSAValue, input: SSAValue, load: "_Load", split: str, *, opens: bool, integer: bool
+    ) -> None:
         """The products of all experts that some token chose by their part of `weight` ``[experts, out, in]``."""
         _, columns, reduction = shape_of(weight)
         self.items.append(
@@ -306,7 +318,7 @@ class _Reader:
                 reduction=reduction,
                 weight=encoding_of(weight.type),
                 input=encoding_of(input.type),
-                integer=False,
+                integer=integer,
                 split=split,
                 opens=opens,
                 together=load.active,
@@ -495,7 +507,7 @@ _READERS: dict[type[Operation], Callable[[_Reader, Operation], None]] = {
     transformer.ScaleOp: _Reader.read_elementwise,
     transformer.PositionScaleOp: _Reader.read_elementwise,
     transformer.SoftcapOp: _Reader.read_elementwise,
-    transformer.QuantizeOp: _Reader.read_elementwise,
+    transformer.QuantizeOp: _Reader.read_quantize,
     transformer.AddOp: _Reader.read_add,
     transformer.SplitOp: _Reader.read_split,
     transformer.LastTokensOp: _Reader.read_last_tokens,

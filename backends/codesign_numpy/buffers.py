@@ -51,7 +51,12 @@ class Integers:
 @dataclass(eq=False)
 class ByExpert:
     """What ``[experts, capacity, features]`` holds in the slots that some token took, one after the other: those of
-    expert e are ``rows[bounds[e] : bounds[e + 1]]``."""
+    expert e are ``rows[bounds[e] : bounds[e + 1]]``. Rows that are integers have `scales`, one each."""
 
     rows: Floats
     bounds: NDArray[np.int64]
+    scales: Floats | None = None
+
+    def of(self, expert: int) -> slice:
+        """Where the rows of an expert are."""
+        return slice(self.bounds[expert], self.bounds[expert + 1])

@@ -109,12 +109,16 @@ def lower_moe(op: MoEOp, plan: Plan) -> None:
     gate, up, down = (values_of(value, plan) for value in (op.gate, op.up, op.down))
     biases = [values_of(value, plan) for value in op.biases]
     gating, scaled_input = gating_of(op), op.scaled_input is not None
+    seen, seen_down = plan.observer((op.gate, op.up)), plan.observer((op.down,))
 
     def expert(index: int, tokens: Floats) -> Floats:
+        seen(index, tokens)
         gated, lifted = tokens @ gate[index].T, tokens @ up[index].T
         if biases:
             gated, lifted = gated + biases[0][index], lifted + biases[1][index]
-        result = gating(gated, lifted) @ down[index].T
+        hidden = gating(gated, lifted)
+        seen_down(index, hidden)
+        result = hidden @ down[index].T
         return result + biases[2][index] if biases else result
 
     def call() -> None:

@@ -144,12 +144,9 @@ def _observe(op: LinearOp, x: Floats, plan: Plan) -> None:
     readers = _readers(op)
     if readers[0] is not op:
         return
-    weights = [weight_of(reader.weight, plan) for reader in readers]
-    names, layer, observe = tuple(weight.name for weight in weights), weights[0].layer, plan.observe
-    norm = op.input.owner
+    observe, norm = plan.observer([reader.weight for reader in readers]), op.input.owner
     scale = norm_weight(norm, plan) if isinstance(norm, RMSNormOp) and folds_weight(norm, plan) else None
-    assert observe is not None
-    plan.calls.append(lambda: observe(names, layer, x if scale is None else x * scale))
+    plan.calls.append(lambda: observe(None, x if scale is None else x * scale))
 
 
 def _add(op: LinearOp, out: Floats, plan: Plan) -> None:

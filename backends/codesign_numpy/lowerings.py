@@ -8,8 +8,6 @@ from xdsl.dialects import arith, func, scf
 from xdsl.dialects.builtin import IntegerAttr
 from xdsl.ir import Operation
 
-from codesign.errors import CodesignError
-from codesign.numerics.activation_quantizer import quantize_rows
 from codesign_dialects.formats import encoding_of
 from codesign_dialects.transformer import (
     ActivateOp,
@@ -48,7 +46,7 @@ from codesign_dialects.transformer import (
 )
 from codesign_dialects.transformer.shapes import features
 from codesign_numpy.activations import lower_activate, lower_gate
-from codesign_numpy.buffers import Floats, Integers
+from codesign_numpy.buffers import Floats
 from codesign_numpy.cached_attention import (
     lower_append_kv,
     lower_attention,
@@ -72,6 +70,7 @@ from codesign_numpy.plan import (
     lower_repeat,
     weight_of,
 )
+from codesign_numpy.quantize import lower_quantize
 from codesign_numpy.routing import (
     lower_all_to_all,
     lower_combine,
@@ -215,27 +214,6 @@ def _add(op: AddOp, plan: Plan) -> None:
     plan.calls.append(lambda: np.add(left, right, out=out))
 
 
-def _quantize(op: QuantizeOp, plan: Plan) -> None:
-    x, encoding = plan.array(op.input), encoding_of(op.result.type)
-    if encoding.block is not None:
-        raise CodesignError(f"{op.name}: the NumPy executor scales activations per channel, not as <{encoding}>")
-    bits = encoding.element.bits
-    integers = Integers(plan.buffer(op.result), np.empty((*x.shape[:-1], 1), np.float32))
-    plan.values[op.result] = integers
-    if plan.compiled is not None:
-        kernel, limit = plan.compiled.quantize, 2 ** (bits - 1) - 1
-        row, whole, scale = x.reshape(-1), integers.values.reshape(-1), integers.scales.reshape(-1)
-        plan.calls.append(lambda: kernel(row, limit, whole, scale))
-        return
-
-    def call() -> None:
-        quantized = quantize_rows(x, bits)
-        integers.values[...] = quantized.integers
-        integers.scales[...] = quantized.scales
-
-    plan.calls.append(call)
-
-
 def _split(op: SplitOp, plan: Plan) -> None:
     x, first = plan.array(op.input), 0
     for part in op.parts:
@@ -303,7 +281,7 @@ LOWERINGS: Mapping[type[Operation], Lowering] = {
     SoftcapOp: lower_softcap,
     AddOp: _add,
     SplitOp: _split,
-    QuantizeOp: _quantize,
+    QuantizeOp: lower_quantize,
     LastTokensOp: _last_tokens,
     AppendKVOp: lower_append_kv,
     HeadLinearOp: lower_head_linear,

@@ -7,14 +7,14 @@ float32 there, and multiplied. The copy alone runs at the speed of memory, which
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from codesign.numerics.encoded import Encoded
 from codesign.numerics.integer_matmul import scaled_matmul
-from codesign.numerics.quantization import is_integer, is_whole
+from codesign.numerics.quantization import Quantized, is_integer, is_whole
 from codesign.plugins.kernels import Kernels
 from codesign_dialects.encoding import Encoding
 from codesign_numpy.buffers import Floats, Weight
@@ -97,6 +97,25 @@ def packed_weights(weights: Sequence[Weight], plan: Plan) -> PackedMatrix | Comp
     if key not in plan.weights:
         plan.weights[key] = _prepare(weights, plan)
     return cast(PackedMatrix | CompiledMatrix, plan.weights[key])
+
+
+def packed_experts(weight: Weight, plan: Plan) -> list[PackedMatrix]:
+    """The matrix of each expert, prepared once for all plans."""
+    key = ("packed experts", weight.name, weight.layer)
+    if key not in plan.weights:
+        size = max(CACHED_VALUES, plan.parameters.shape(weight.name)[-1])
+        scratch = cast(Scratch, plan.weights.setdefault(("scratch", size), Scratch.holding(size)))
+        stored = plan.parameters.encoded(weight.name, weight.layer)
+        plan.weights[key] = [
+            PackedMatrix(integers, scales, scratch)
+            for quantized in map(Quantized.of, stored)
+            for integers, scales in zip(_matrices(quantized.integers), _matrices(quantized.scales), strict=True)
+        ]
+    return cast(list[PackedMatrix], plan.weights[key])
+
+
+def _matrices(array: NDArray[Any]) -> NDArray[Any]:
+    return array.reshape(-1, *array.shape[-2:])
 
 
 def _prepare(sources: Sequence[Weight], plan: Plan) -> PackedMatrix | CompiledMatrix:

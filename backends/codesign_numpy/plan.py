@@ -130,6 +130,15 @@ class Plan:
             self._buffers[key] = feature_major(shape)
         return self._buffers[key]
 
+    def observer(self, weights: Sequence[SSAValue]) -> Callable[[int | None, Floats], None]:
+        """Shows the plan's observer, if there is one, the inputs ``[tokens, in]`` of `weights`, those of an expert or
+        of all."""
+        if self.observe is None or not weights:
+            return lambda expert, inputs: None
+        read, observe = [weight_of(weight, self) for weight in weights], self.observe
+        names, layer = tuple(weight.name for weight in read), read[0].layer
+        return lambda expert, inputs: observe(names, layer, expert, inputs)
+
     def count_dropped(self, choices: int) -> NDArray[np.int64]:
         """Where a dispatch of so many `choices` writes how many it dropped."""
         self.made += choices

@@ -3,9 +3,14 @@
 Only slots that some token took are held and computed.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
+from codesign.numerics.integer_matmul import exact_chunk
+from codesign.numerics.quantization import largest_magnitude
+from codesign_dialects.formats import encoding_of
 from codesign_dialects.transformer import (
     AllToAllOp,
     CombineOp,
@@ -14,9 +19,11 @@ from codesign_dialects.transformer import (
     ExpertLinearOp,
     RouteTopKOp,
 )
-from codesign_numpy.buffers import ByExpert
+from codesign_dialects.transformer.shapes import shape_of
+from codesign_numpy.buffers import ByExpert, Floats
 from codesign_numpy.experts import choice_of, gating_of
-from codesign_numpy.plan import Plan, values_of
+from codesign_numpy.packed import packed_experts
+from codesign_numpy.plan import Plan, values_of, weight_of
 
 Numbers = NDArray[np.int64]
 
@@ -67,20 +74,52 @@ def lower_dispatch(op: DispatchOp, plan: Plan) -> None:
 
 def lower_expert_linear(op: ExpertLinearOp, plan: Plan) -> None:
     """One product for each expert that some token chose."""
-    x, weight = plan.value(op.input, ByExpert), values_of(op.weight, plan)
+    x, product = plan.value(op.input, ByExpert), _integer_product(op, plan) if op.integer else _float_product(op, plan)
     bias = None if op.bias is None else values_of(op.bias, plan)
+    width, seen = shape_of(op.weight)[1], plan.observer([reader.weight for reader in _first_readers(op)])
     result = ByExpert(x.rows, x.bounds)
     plan.values[op.result] = result
 
     def call() -> None:
-        result.bounds, result.rows = x.bounds, np.empty((len(x.rows), weight.shape[1]), np.float32)
+        result.bounds, result.rows = x.bounds, np.empty((len(x.rows), width), np.float32)
         for expert in np.flatnonzero(np.diff(x.bounds)).tolist():
-            own = slice(x.bounds[expert], x.bounds[expert + 1])
-            np.matmul(x.rows[own], weight[expert].T, out=result.rows[own])
+            own = x.of(expert)
+            seen(expert, x.rows[own])
+            product(expert, own, result.rows[own])
             if bias is not None:
                 result.rows[own] += bias[expert]
 
     plan.calls.append(call)
+
+
+Product = Callable[[int, slice, Floats], object]
+"""Writes an expert's product, of its rows of the input."""
+
+
+def _float_product(op: ExpertLinearOp, plan: Plan) -> Product:
+    x, weight = plan.value(op.input, ByExpert), values_of(op.weight, plan)
+    return lambda expert, own, out: np.matmul(x.rows[own], weight[expert].T, out=out)
+
+
+def _integer_product(op: ExpertLinearOp, plan: Plan) -> Product:
+    x, matrices = plan.value(op.input, ByExpert), packed_experts(weight_of(op.weight, plan), plan)
+    chunk = exact_chunk(*(largest_magnitude(encoding_of(operand.type)) for operand in (op.input, op.weight)))
+
+    def product(expert: int, own: slice, out: Floats) -> None:
+        assert x.scales is not None
+        matrices[expert].integer_product(x.rows[own], x.scales[own], chunk, out)
+
+    return product
+
+
+def _first_readers(op: ExpertLinearOp) -> list[ExpertLinearOp]:
+    """All that read the input of `op`, gate and up, where it is their first; none where it is not, or where the input
+    is of integers."""
+    readers = [use.operation for use in op.input.uses if isinstance(use.operation, ExpertLinearOp)]
+    block = op.parent_block()
+    assert block is not None
+    readers.sort(key=block.get_operation_index)
+    return [] if op.integer or readers[0] is not op else readers
 
 
 def lower_expert_gate(op: ExpertGateOp, plan: Plan) -> None:

@@ -15,8 +15,9 @@ SMOOTHQUANT_EXPONENT = 0.5
 _LEAST = 1e-4
 
 
-def awq_scales(mean: Floats, moments: Floats, weights: Sequence[Floats], encoding: Encoding) -> Floats:
-    """The scales ``mean |x|^a`` ``[in]`` whose rounded `weights` ``[out, in]`` change their outputs the least.
+def awq_scales(mean: Floats, moments: Floats, weights: Sequence[Floats], encodings: Sequence[Encoding]) -> Floats:
+    """The scales ``mean |x|^a`` ``[in]`` whose `weights` ``[out, in]``, each rounded to its encoding, change their
+    outputs the least.
 
     Lin et al., "AWQ" (2023), equations 4 and 5; the loss is exact for the calibration inputs, from their second
     `moments`.
@@ -25,7 +26,7 @@ def awq_scales(mean: Floats, moments: Floats, weights: Sequence[Floats], encodin
     for exponent in AWQ_EXPONENTS:
         scales = normalized(np.maximum(mean, _LEAST) ** exponent)
         loss = 0.0
-        for values in weights:
+        for values, encoding in zip(weights, encodings, strict=True):
             error = quantize(values * scales, encoding).values() / scales - values
             loss += float(np.vdot(error @ moments, error))
         if loss < least:

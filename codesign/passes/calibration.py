@@ -6,14 +6,15 @@ again, through what was replaced so far. So each layer is fitted to the inputs t
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 
 from codesign.errors import CodesignError
 from codesign.numerics.float32 import Floats
-from codesign.passes.weight_tensors import WeightReader
-from codesign.plugins.backend import Executor
+from codesign.passes.weight_tensors import Place, WeightReader, places
+from codesign.plugins.backend import Executor, Observe
 from codesign.plugins.manager import plugins
 from codesign.program import Program
 from codesign.texts import calibration_text
@@ -27,21 +28,27 @@ MEMORY = 3
 """Statistics take at most this part, one over it, of the parameters' float32 memory."""
 
 
-Place = tuple[str, int | None]
-"""A parameter's name, and the layer of a stacked one."""
-
-
 @dataclass(eq=False)
 class InputStatistics:
     """Of the inputs ``[tokens, in]`` that some linear operations share: second moments ``Σ x xᵀ``, ``Σ |x|`` and
     ``max |x|`` a channel."""
 
-    names: tuple[str, ...]
-    layer: int | None
+    places: tuple[Place, ...]
     moments: Floats
     total: Floats
     largest: Floats
     tokens: int = 0
+
+    @classmethod
+    def none(cls, places: tuple[Place, ...], size: int) -> "InputStatistics":
+        """Of no inputs yet, of `size` channels."""
+        return cls(places, np.zeros((size, size), np.float32), np.zeros(size, np.float32), np.zeros(size, np.float32))
+
+    @classmethod
+    def even(cls, place: Place, size: int) -> "InputStatistics":
+        """Of what no text reached: every channel alike, none with another. A method then rounds or prunes by the
+        weights alone."""
+        return cls((place,), np.eye(size, dtype=np.float32), np.ones(size, np.float32), np.ones(size, np.float32), 1)
 
     def add(self, inputs: Floats) -> None:
         """Take more inputs into account."""
@@ -62,39 +69,62 @@ class _Observer:
     wanted: frozenset[Place]
     found: dict[Place, InputStatistics] = field(default_factory=dict[Place, InputStatistics])
 
-    def __call__(self, names: tuple[str, ...], layer: int | None, inputs: Floats) -> None:
-        chosen = tuple(name for name in names if (name, layer) in self.wanted)
+    def __call__(self, names: tuple[str, ...], layer: int | None, expert: int | None, inputs: Floats) -> None:
+        chosen = tuple(place for name in names if (place := Place(name, layer, expert)) in self.wanted)
         if not chosen:
             return
-        key = (chosen[0], layer)
-        if key not in self.found:
-            size = inputs.shape[1]
-            empty = np.zeros(size, np.float32)
-            self.found[key] = InputStatistics(chosen, layer, np.zeros((size, size), np.float32), empty, empty.copy())
-        self.found[key].add(inputs)
+        if chosen[0] not in self.found:
+            self.found[chosen[0]] = InputStatistics.none(chosen, inputs.shape[1])
+        self.found[chosen[0]].add(inputs)
+
+    def statistics(self, program: Program) -> Iterator[InputStatistics]:
+        """Those of all places, layer after layer; each is forgotten when the next is asked for."""
+        seen = {place for own in self.found.values() for place in own.places}
+        for place in self.wanted - seen:
+            size = program.parameters[place.name].type.get_shape()[-1]
+            self.found[place] = InputStatistics.even(place, size)
+        for place in sorted(self.found, key=_order):
+            yield self.found.pop(place)
 
 
-def calibration_windows(program: Program, text: str | None, count: int, option: str) -> list[list[int]]:
-    """The first `count` windows of the text at the path `text`, or of the bundled one.
+@dataclass(frozen=True)
+class Calibration:
+    """The text that a pass runs: a path or None for the bundled one, how many windows of it, and who asks."""
 
-    Raises
-    ------
-    CodesignError
-        When the file cannot be read or the text is shorter than that; `option` says which pass asked.
-    """
-    try:
-        content = calibration_text() if text is None else Path(text).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise CodesignError(f"{option}: the calibration text {text} cannot be read: {error}") from error
-    length = min(WINDOW, program.context or WINDOW)
-    # A token is at most a few dozen characters: what follows is not worth encoding.
-    tokens = tokenizer_of(program).encode(content[: count * length * 32])
-    if len(tokens) < count * length:
-        raise CodesignError(
-            f"{option}: the calibration text has {len(tokens)} tokens; {count} windows of {length} need "
-            f"{count * length}. Give a longer text=, or fewer samples="
-        )
-    return [tokens[start : start + length] for start in range(0, count * length, length)]
+    text: str | None
+    samples: int
+    option: str
+
+    def windows(self, program: Program) -> list[list[int]]:
+        """The first windows of the text, as token ids.
+
+        Raises
+        ------
+        CodesignError
+            When the file cannot be read or the text is shorter than that.
+        """
+        try:
+            content = calibration_text() if self.text is None else Path(self.text).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise CodesignError(f"{self.option}: the calibration text {self.text} cannot be read: {error}") from error
+        length = min(WINDOW, program.context or WINDOW)
+        needed = self.samples * length
+        # A token is at most a few dozen characters: what follows is not worth encoding.
+        tokens = tokenizer_of(program).encode(content[: needed * 32])
+        if len(tokens) < needed:
+            raise CodesignError(
+                f"{self.option}: the calibration text has {len(tokens)} tokens; {self.samples} windows of {length} "
+                f"need {needed}. Give a longer text=, or fewer samples="
+            )
+        return [tokens[start : start + length] for start in range(0, needed, length)]
+
+
+def run_windows(program: Program, windows: Sequence[Sequence[int]], observe: Observe) -> None:
+    """Run each window without context, `observe` looking on."""
+    session = plugins().backend(Executor).session(program, context=len(windows[0]), observe=observe)
+    for window in windows:
+        session.reset()
+        session.step([window])
 
 
 def sweep(
@@ -110,35 +140,32 @@ def sweep(
     for part in _parts(program, names):
         current = Program(program.module, {**program.weights, **replaced})
         observer = _Observer(part)
-        session = plugins().backend(Executor).session(current, context=len(windows[0]), observe=observer)
-        for window in windows:
-            session.reset()
-            session.step([window])
-        del session
-        for key in sorted(observer.found, key=lambda key: (key[1] is None, key[1] or 0)):
+        run_windows(current, windows, observer)
+        for inputs in observer.statistics(program):
             current = Program(program.module, {**program.weights, **replaced})
-            replaced.update(replace(observer.found.pop(key), WeightReader(current)))
+            replaced.update(replace(inputs, WeightReader(current)))
     return replaced
 
 
 def _parts(program: Program, names: Sequence[str]) -> Iterator[frozenset[Place]]:
-    """Parameters and layers whose statistics are gathered together, layer after layer."""
+    """Places whose statistics are gathered together, layer after layer and expert after expert."""
     parameters = program.parameters
     size = 4 * sum(int(np.prod(parameter.type.get_shape())) for parameter in parameters.values())
-    places = [(name, layer) for name in names for layer in _layers(program, name)]
-    places.sort(key=lambda place: (place[1] is None, place[1] or 0))
     part: set[Place] = set()
-    taken, last = 0, places[0][1] if places else None
-    for name, layer in places:
-        nbytes = 4 * parameters[name].type.get_shape()[-1] ** 2
-        if layer != last and taken + nbytes > size // MEMORY:
+    taken = 0
+    wanted = sorted((place for name in names for place in places(program, name)), key=_order)
+    for _, together in groupby(wanted, key=lambda place: (place.layer, place.expert)):
+        group = list(together)
+        nbytes = sum(4 * parameters[place.name].type.get_shape()[-1] ** 2 for place in group)
+        if part and taken + nbytes > size // MEMORY:
             yield frozenset(part)
             part, taken = set[Place](), 0
-        part.add((name, layer))
-        taken, last = taken + nbytes, layer
+        part.update(group)
+        taken += nbytes
     if part:
         yield frozenset(part)
 
 
-def _layers(program: Program, name: str) -> Sequence[int | None]:
-    return program.parameters[name].layers
+def _order(place: Place) -> tuple[bool, int, int, str]:
+    """Layers in the order in which they run, what is of none behind them."""
+    return place.layer is None, place.layer or 0, -1 if place.expert is None else place.expert, place.name

@@ -12,7 +12,7 @@ from xdsl.rewriter import InsertPoint, Rewriter
 
 from codesign.errors import CodesignError, nearest
 from codesign.linear_weights import weight_name
-from codesign.passes.weight_tensors import WeightReader, own_source
+from codesign.passes.weight_tensors import Place, WeightReader, own_source
 from codesign.plugins.program_pass import ProgramPass
 from codesign.program import Program
 from codesign.weights import StoredTensor
@@ -125,7 +125,8 @@ def _scaled(program: Program, name: str, norm: str, offset: float) -> dict[str, 
     values = {}
     if program.weights is not None:
         values = {
-            layer: reader.float32(name, layer) * (reader.float32(norm, layer) + np.float32(offset)) for layer in layers
+            layer: reader.float32(Place(name, layer)) * (reader.float32(Place(norm, layer)) + np.float32(offset))
+            for layer in layers
         }
     own_source(parameter)
     tensors: dict[str, StoredTensor] = {}

@@ -15,10 +15,8 @@ from codesign.errors import CodesignError
 from codesign.linear_weights import weight_name
 from codesign.numerics.clustering import balanced_clusters
 from codesign.numerics.float32 import Floats
-from codesign.passes.calibration import Place, calibration_windows
-from codesign.passes.weight_tensors import WeightReader
-from codesign.plugins.backend import Executor
-from codesign.plugins.manager import plugins
+from codesign.passes.calibration import Calibration, run_windows
+from codesign.passes.weight_tensors import Place, WeightReader
 from codesign.plugins.program_pass import ProgramPass
 from codesign.program import Program
 from codesign.weights import StoredTensor
@@ -72,7 +70,7 @@ class MoefyPass(ProgramPass):
         weights = dict(program.weights or {})
         if program.weights is not None:
             option = f"moefy experts={self.experts}"
-            weights |= self._split(program, list(names), calibration_windows(program, self.text, self.samples, option))
+            weights |= self._split(program, list(names), Calibration(self.text, self.samples, option).windows(program))
         parameters = {own: self._parameters(program.module, program.parameters, own) for own in names}
         for own in found:
             self._rewrite(own, parameters[own.names])
@@ -95,10 +93,7 @@ class MoefyPass(ProgramPass):
     ) -> dict[str, StoredTensor]:
         """The tensors of all mixtures, by their external names."""
         seen, reader = _Inputs(frozenset(name for own in names for name in own)), WeightReader(program)
-        session = plugins().backend(Executor).session(program, context=len(windows[0]), observe=seen)
-        for window in windows:
-            session.reset()
-            session.step([window])
+        run_windows(program, windows, seen)
         tensors: dict[str, StoredTensor] = {}
         for own in names:
             stacked = program.parameters[own[0]].stacked
@@ -107,7 +102,7 @@ class MoefyPass(ProgramPass):
                 if (own[0], layer) not in seen.found:
                     continue
                 inputs, neurons = (np.concatenate(seen.found.pop((name, layer))) for name in (own[0], own[2]))
-                parts = self._split_layer(inputs, neurons, [reader.float32(name, layer) for name in own])
+                parts = self._split_layer(inputs, neurons, [reader.float32(Place(name, layer)) for name in own])
                 for part, values in zip(PARTS, parts, strict=True):
                     source = _source(own, part, stacked).replace(LAYER, str(layer))
                     tensors[source] = StoredTensor(
@@ -231,9 +226,11 @@ class _Inputs:
     """Keeps what the linear operations of `wanted` read, by the first of them that read it together."""
 
     wanted: frozenset[str]
-    found: dict[Place, list[Floats]] = field(default_factory=dict[Place, list[Floats]])
+    found: dict[tuple[str, int | None], list[Floats]] = field(
+        default_factory=dict["tuple[str, int | None]", list[Floats]]
+    )
 
-    def __call__(self, names: tuple[str, ...], layer: int | None, inputs: Floats) -> None:
+    def __call__(self, names: tuple[str, ...], layer: int | None, expert: int | None, inputs: Floats) -> None:
         for name in names:
             if name in self.wanted:
                 self.found.setdefault((name, layer), []).append(inputs.copy())

@@ -1,27 +1,33 @@
 """``quantize``: store weights, the activations that meet them and the KV cache in other number formats."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from xdsl.context import Context
 
 from codesign.errors import CodesignError, nearest
 from codesign.linear_weights import (
+    ScaleOf,
     chosen_weights,
+    matches,
     quantize_inputs,
-    refuse_experts,
     refuse_unmatched,
+    refuse_unrouted,
     store_as,
 )
 from codesign.numerics.encoded import FormatError, check_shape
-from codesign.numerics.quantization import check_integer
+from codesign.numerics.quantization import check_integer, is_integer
+from codesign.passes.calibration import Calibration
+from codesign.passes.input_scales import input_scales
 from codesign.passes.kv_cache import store_cache_as
-from codesign.passes.rounding import METHODS, Calibration, replace_weights
+from codesign.passes.layer_runs import split_layers
+from codesign.passes.rounding import METHODS, replace_weights
+from codesign.passes.weight_format import WeightFormats, activation_encoding, cache_encoding
 from codesign.passes.weight_tensors import with_own_tensors
 from codesign.plugins.program_pass import ProgramPass
 from codesign.program import Program
 from codesign.weights import StoredTensor
-from codesign_dialects.encoding import ENCODINGS, Encoding, NumberFormat, number_format, plain
+from codesign_dialects.encoding import Encoding
 from codesign_dialects.formats import encoding_of
 from codesign_dialects.transformer import ParameterOp
 
@@ -38,15 +44,20 @@ class QuantizePass(ProgramPass):
     ``awq`` or ``smoothquant``. The text is the file `text`, or Python's help topics; `samples` windows of 512 tokens of
     it are run.
 
-    With `activations`, the input of every such linear operation is quantized as it arrives, one scale a token, and the
-    products are summed as integers. With `kv`, keys and values are stored so, one scale a token and head. Parameters
-    whose name matches a pattern of `skip` (``head``, ``"layers.down"``, ``"layers.*"``) stay as they are.
+    With `activations`, the input of every such linear operation is quantized as it arrives, one scale a token, or, if
+    `static`, by one that is measured on the text and stated in the IR; products of integers are summed as integers.
+    With `kv`, keys and values are stored so, one scale a token and head.
+
+    Parameters whose name matches a pattern of `skip` (``head``, ``"layers.down"``, ``"layers.0.*"``) stay as they are;
+    what matches one of `override` (``"layers.down=int8"``, ``"layers.0.*=float16"``) takes that format, the last that
+    matches counts. Layers that then differ get functions and stacks of their own, ``layers.0.down``.
     """
 
     name = "quantize"
 
     weights: str | None = None
     activations: str | None = None
+    static: bool = False
     kv: str | None = None
     group: int | None = None
     per_tensor: bool = False
@@ -57,80 +68,92 @@ class QuantizePass(ProgramPass):
     text: str | None = None
     samples: int = 8
     skip: tuple[str, ...] = ()
+    override: tuple[str, ...] = ()
 
     def rewrite(self, ctx: Context, program: Program) -> Program:
         """Rewrite the module, and the weights where the method says more than the type does."""
         self._refuse_options(program)
         module = program.module
         if self.kv is not None:
-            store_cache_as(module, _cache_encoding(self.kv))
+            store_cache_as(module, cache_encoding(self.kv))
         if self.weights is None:
             return program
-        activations = None if self.activations is None else _integers("activations", self.activations)
-        parameters = program.parameters
-        refuse_unmatched("quantize", self.skip, parameters)
-        chosen = chosen_weights(module, self.skip)
+        activations = None
+        if self.activations is not None:
+            activations = activation_encoding(self.activations, static=self.static)
+        encodings = self._encodings(program)
         if activations is not None:
-            refuse_experts(f"quantize activations={self.activations}", module, chosen)
-        weights = self._encoding()
-        encodings = {name: _kept_sparse(parameters[name], weights, program.weights) for name in chosen}
+            refuse_unrouted(f"quantize activations={self.activations}", module, encodings)
         lazy = self.method == NEAREST and not any(encoding.sparsity for encoding in encodings.values())
         if not lazy:
-            option = f"quantize method={self.method}"
-            if METHODS.get(self.method) is not None:
-                refuse_experts(option, module, chosen)
-            program = with_own_tensors(program, chosen)
-            calibration = Calibration(self.text, self.samples, option)
-            replaced = replace_weights(program, encodings, self.method, calibration)
+            program = with_own_tensors(program, list(encodings))
+            replaced = replace_weights(program, encodings, self.method, self._calibration(f"method={self.method}"))
             program = Program(module, {**(program.weights or {}), **replaced})
         for name, encoding in encodings.items():
             store_as(module, name, encoding, "quantize" if lazy else None)
         if activations is not None:
-            quantize_inputs(module, chosen, activations)
+            names = [name for name, encoding in encodings.items() if _multiplies(activations, encoding)]
+            quantize_inputs(module, names, activations, self._scales(program, names, activations))
         return program
 
-    def _encoding(self) -> Encoding:
+    def _encodings(self, program: Program) -> dict[str, Encoding]:
+        """What each parameter is to be stored as, those that stay left out; layers that differ are parted."""
         assert self.weights is not None
-        details = {"group": self.group, "scale": self.scale, "offset": self.offset, "zero": self.zero}
-        if self.weights in ENCODINGS:
-            given = [option for option, value in details.items() if value is not None] + [
-                "per_tensor"
-            ] * self.per_tensor
-            if given:
-                raise CodesignError(f"quantize: weights={self.weights} says all of it; leave out {', '.join(given)}=")
-            return ENCODINGS[self.weights]
-        element = _number("weights", self.weights)
-        if element.kind in ("int", "uint") and not 2 <= element.bits <= 8:
-            raise CodesignError(f"quantize: weights={self.weights} is not supported; supported: int2 to int8")
-        if element.kind == "float" and element.bits >= 16:
-            return plain(element.name)
-        if self.per_tensor and self.group is not None:
-            raise CodesignError("quantize: group= and per_tensor= exclude each other")
-        if self.offset is not None and self.zero is not None:
-            raise CodesignError("quantize: offset= and zero= exclude each other")
-        if element.kind == "uint" and self.offset is None and self.zero is None:
-            raise CodesignError(f"quantize: weights={self.weights} has no sign: give an offset= or a zero= point")
-        if element.kind not in ("uint", "int") and self.zero is not None:
-            raise CodesignError(f"quantize: a zero= point goes with integers, not with {element.name}")
-        return Encoding(
-            element,
-            _companion("scale", self.scale or "float32"),
-            None if self.offset is None else _companion("offset", self.offset),
-            self.group,
-            self.per_tensor,
-            zero_point=None if self.zero is None else _companion("zero", self.zero),
+        overrides = [self._override(text) for text in self.override]
+        parameters = program.parameters
+        refuse_unmatched("quantize: skip", self.skip, parameters.values())
+        refuse_unmatched("quantize: override", [pattern for pattern, _ in overrides], parameters.values())
+        formats = WeightFormats(self.group, self.per_tensor, self.scale, self.offset, self.zero)
+        named = {name: formats.encoding(name) for name in (self.weights, *(format for _, format in overrides))}
+
+        def wanted(name: str, layer: int | None) -> str | None:
+            if any(matches(pattern, name, layer) for pattern in self.skip):
+                return None
+            return next((own for pattern, own in reversed(overrides) if matches(pattern, name, layer)), self.weights)
+
+        stacks = [name for name in chosen_weights(program.module, ()) if parameters[name].stacked]
+        split_layers(
+            program.module,
+            lambda layer: tuple(wanted(name, layer) for name in stacks if layer in parameters[name].layers),
         )
+        parameters, encodings = program.parameters, dict[str, Encoding]()
+        for name in chosen_weights(program.module, ()):
+            format = wanted(name, parameters[name].layers[0])
+            if format is not None:
+                encodings[name] = _kept_sparse(parameters[name], named[format], program.weights)
+        return encodings
+
+    def _override(self, text: str) -> tuple[str, str]:
+        pattern, found, format = text.partition("=")
+        if not (pattern and found and format):
+            raise CodesignError(f'quantize: override="{text}"; expected a pattern and a format, "layers.0.*=float16"')
+        return pattern, format
+
+    def _calibration(self, option: str) -> Calibration:
+        return Calibration(self.text, self.samples, f"quantize {option}")
+
+    def _scales(self, program: Program, names: Sequence[str], encoding: Encoding) -> ScaleOf | None:
+        if not self.static:
+            return None
+        return input_scales(program, names, encoding, self._calibration("static=true"))
 
     def _refuse_options(self, program: Program) -> None:
         if self.weights is None and self.kv is None:
             raise CodesignError("quantize: say what to store weights as, e.g. quantize{weights=int8}")
         if self.weights is None and self.activations is not None:
             raise CodesignError("quantize: activations= goes with weights=: both sides of a product are integers")
-        if self.activations is not None:
-            try:
-                check_integer(self._encoding())
-            except CodesignError as error:
-                raise CodesignError(f"quantize: activations={self.activations}: {error}") from None
+        if self.static and self.activations is None:
+            raise CodesignError("quantize: static=true is of activations: give activations=, e.g. int8")
+        if self.static and program.weights is None:
+            raise CodesignError("quantize: static=true measures scales on a text: it needs the model's weights")
+        if self.weights is not None and self.activations is not None:
+            activations = activation_encoding(self.activations, static=self.static)
+            formats = WeightFormats(self.group, self.per_tensor, self.scale, self.offset, self.zero)
+            if activations.element.kind != "float":
+                try:
+                    check_integer(formats.encoding(self.weights))
+                except CodesignError as error:
+                    raise CodesignError(f"quantize: activations={self.activations}: {error}") from None
         if self.method not in METHODS and self.method != NEAREST:
             raise CodesignError(
                 f"quantize: no method is called {self.method}; known: {NEAREST}, {', '.join(METHODS)}"
@@ -145,36 +168,9 @@ class QuantizePass(ProgramPass):
             raise CodesignError(f"quantize: samples must be at least 1, got {self.samples}")
 
 
-def _number(option: str, name: str) -> NumberFormat:
-    try:
-        return number_format(name)
-    except KeyError:
-        known = "a number format such as int8, int4, ternary, fp8_e4m3, bfloat16, or " + ", ".join(ENCODINGS)
-        raise CodesignError(f"quantize: {option}={name} is not known; known: {known}") from None
-
-
-def _companion(option: str, name: str) -> Encoding:
-    number = _number(option, name)
-    if option == "zero" and number.kind == "float":
-        raise CodesignError(f"quantize: a zero= point is an integer, not {name}")
-    if option != "zero" and number.kind != "float":
-        raise CodesignError(f"quantize: {option}={name}: expected a float format")
-    return plain(name)
-
-
-def _cache_encoding(name: str) -> Encoding:
-    """A float format as it is, or integers with one float32 scale a token and head."""
-    return plain(name) if _number("kv", name).kind == "float" else _integers("kv", name)
-
-
-def _integers(option: str, name: str) -> Encoding:
-    """Integers with a float32 scale for each row."""
-    try:
-        encoding = Encoding(number_format(name), plain("float32"))
-        check_integer(encoding)
-    except (KeyError, CodesignError):
-        raise CodesignError(f"quantize: {option}={name} is not supported; supported: int2 to int8") from None
-    return encoding
+def _multiplies(activations: Encoding, weights: Encoding) -> bool:
+    """Whether inputs stored so meet weights stored so: integers integers, floats whatever is scaled."""
+    return bool(weights.companions) if activations.element.kind == "float" else is_integer(weights)
 
 
 def _kept_sparse(parameter: ParameterOp, encoding: Encoding, weights: Mapping[str, StoredTensor] | None) -> Encoding:

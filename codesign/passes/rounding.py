@@ -12,8 +12,8 @@ from codesign.numerics.clipping import quantize_clipped
 from codesign.numerics.encoded import Encoded, Mask, quantize
 from codesign.numerics.float32 import Floats
 from codesign.numerics.gptq import solve
-from codesign.passes.calibration import InputStatistics, calibration_windows, sweep
-from codesign.passes.weight_tensors import WeightReader
+from codesign.passes.calibration import Calibration, InputStatistics, sweep
+from codesign.passes.weight_tensors import Place, WeightReader, places
 from codesign.program import Program
 from codesign.weights import StoredTensor
 from codesign_dialects.encoding import Encoding
@@ -21,15 +21,6 @@ from codesign_dialects.transformer import GetOp, LayerNormOp, LinearOp, RMSNormO
 
 ROWS = 4096
 """Output channels that are rounded together: the memory that it takes stays small beside the model's."""
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """The text that a method runs: a path or None for the bundled one, how many windows, and who asks."""
-
-    text: str | None
-    samples: int
-    option: str
 
 
 def stored(name: str, encoded: Encoded) -> StoredTensor:
@@ -44,7 +35,7 @@ def replace_weights(
     rewrite = METHODS.get(method)
     if rewrite is None:
         return _without_text(program, encodings, quantize_clipped if method == "mse" else quantize)
-    windows = calibration_windows(program, calibration.text, calibration.samples, calibration.option)
+    windows = calibration.windows(program)
     scaling = _Scaling(program, frozenset(encodings))
     return sweep(program, list(encodings), windows, lambda inputs, reader: rewrite(inputs, reader, encodings, scaling))
 
@@ -71,9 +62,8 @@ def _without_text(
 ) -> dict[str, StoredTensor]:
     reader, replaced = WeightReader(program), dict[str, StoredTensor]()
     for name, encoding in encodings.items():
-        parameter = program.parameters[name]
-        for layer, source in zip(parameter.layers, parameter.sources, strict=True):
-            weights = reader.float32(name, layer)
+        for place in places(program, name):
+            weights, source = reader.float32(place), reader.source(place)
             if encoding.sparsity is None:
                 rounded = by_rows(weights, lambda rows, encoding=encoding: rounding(rows, encoding, None), encoding)
             else:
@@ -85,42 +75,43 @@ def _without_text(
 def _gptq(
     inputs: InputStatistics, reader: WeightReader, encodings: Mapping[str, Encoding], scaling: "_Scaling"
 ) -> dict[str, StoredTensor]:
-    encoding = encodings[inputs.names[0]]
-
-    def rounding(rows: Floats) -> Encoded:
+    def rounding(rows: Floats, encoding: Encoding) -> Encoded:
         companions = quantize_clipped(rows, encoding).companions
         return solve(rows, inputs.moments, encoding, companions)
 
-    replaced: dict[str, StoredTensor] = {}
-    for name in inputs.names:
-        source = reader.source(name, inputs.layer)
-        replaced[source] = stored(source, by_rows(reader.float32(name, inputs.layer), rounding, encoding))
-    return replaced
+    return _rounded(inputs, reader, encodings, [reader.float32(place) for place in inputs.places], rounding)
 
 
 def _awq(
     inputs: InputStatistics, reader: WeightReader, encodings: Mapping[str, Encoding], scaling: "_Scaling"
 ) -> dict[str, StoredTensor]:
-    encoding = encodings[inputs.names[0]]
-    weights = [reader.float32(name, inputs.layer) for name in inputs.names]
-    replaced = scaling.apply(
-        inputs, reader, lambda: awq_scales(inputs.mean, inputs.moments, weights, encoding), weights
-    )
-    for name, values in zip(inputs.names, weights, strict=True):
-        source = reader.source(name, inputs.layer)
-        replaced[source] = stored(source, by_rows(values, lambda rows: quantize_clipped(rows, encoding), encoding))
-    return replaced
+    weights = [reader.float32(place) for place in inputs.places]
+    formats = [encodings[place.name] for place in inputs.places]
+    replaced = scaling.apply(inputs, reader, lambda: awq_scales(inputs.mean, inputs.moments, weights, formats), weights)
+    return replaced | _rounded(inputs, reader, encodings, weights, quantize_clipped)
 
 
 def _smoothquant(
     inputs: InputStatistics, reader: WeightReader, encodings: Mapping[str, Encoding], scaling: "_Scaling"
 ) -> dict[str, StoredTensor]:
-    encoding = encodings[inputs.names[0]]
-    weights = [reader.float32(name, inputs.layer) for name in inputs.names]
+    weights = [reader.float32(place) for place in inputs.places]
     replaced = scaling.apply(inputs, reader, lambda: smoothquant_scales(inputs.largest, weights), weights)
-    for name, values in zip(inputs.names, weights, strict=True):
-        source = reader.source(name, inputs.layer)
-        replaced[source] = stored(source, by_rows(values, lambda rows: quantize(rows, encoding), encoding))
+    return replaced | _rounded(inputs, reader, encodings, weights, quantize)
+
+
+def _rounded(
+    inputs: InputStatistics,
+    reader: WeightReader,
+    encodings: Mapping[str, Encoding],
+    weights: Sequence[Floats],
+    rounding: Callable[[Floats, Encoding], Encoded],
+) -> dict[str, StoredTensor]:
+    """The weights of the operations that share an input, each rounded to its own encoding."""
+    replaced: dict[str, StoredTensor] = {}
+    for place, values in zip(inputs.places, weights, strict=True):
+        source, encoding = reader.source(place), encodings[place.name]
+        rounded = by_rows(values, lambda rows, encoding=encoding: rounding(rows, encoding), encoding)
+        replaced[source] = stored(source, rounded)
     return replaced
 
 
@@ -176,7 +167,7 @@ class _Scaling:
     ) -> dict[str, StoredTensor]:
         """Scale the columns of `weights` in place, and the norm in return; nothing where no norm can be: what a product
         or a gate made reaches its readers as it is."""
-        norm = self.norms.get(inputs.names[0])
+        norm = self.norms.get(inputs.places[0].name)
         if norm is None:
             return {}
         scales = find()
@@ -187,7 +178,7 @@ class _Scaling:
             offsets[self.biases[norm]] = np.float32(0)
         replaced: dict[str, StoredTensor] = {}
         for name, offset in offsets.items():
-            source = reader.source(name, inputs.layer)
-            values = (reader.float32(name, inputs.layer) + offset) / scales - offset
+            place = Place(name, inputs.places[0].layer)
+            source, values = reader.source(place), (reader.float32(place) + offset) / scales - offset
             replaced[source] = StoredTensor(source, values.shape, "float32", values.view(np.uint8))
         return replaced

@@ -11,7 +11,6 @@ from xdsl.context import Context
 from codesign.errors import CodesignError, nearest
 from codesign.linear_weights import (
     chosen_weights,
-    refuse_experts,
     refuse_unmatched,
     store_as,
 )
@@ -19,9 +18,9 @@ from codesign.numerics.encoded import Encoded, FormatError, Mask, check_shape, q
 from codesign.numerics.float32 import Floats
 from codesign.numerics.gptq import solve
 from codesign.numerics.pruning import keep_salient, magnitude, wanda
-from codesign.passes.calibration import InputStatistics, calibration_windows, sweep
+from codesign.passes.calibration import Calibration, InputStatistics, sweep
 from codesign.passes.rounding import by_rows, stored
-from codesign.passes.weight_tensors import WeightReader, with_own_tensors
+from codesign.passes.weight_tensors import WeightReader, places, with_own_tensors
 from codesign.plugins.program_pass import ProgramPass
 from codesign.program import Program
 from codesign.weights import StoredTensor
@@ -61,13 +60,11 @@ class SparsifyPass(ProgramPass):
             known = f"{', '.join(METHODS)}.{nearest(self.method, METHODS)}"
             raise CodesignError(f"sparsify: no method is called {self.method}; known: {known}")
         parameters = program.parameters
-        refuse_unmatched("sparsify", self.skip, parameters)
+        refuse_unmatched("sparsify: skip", self.skip, parameters.values())
         chosen = chosen_weights(program.module, self.skip)
         encodings = {name: _sparse(parameters[name], sparsity) for name in chosen}
         weights: Mapping[str, StoredTensor] | None = None
         if program.weights is not None:
-            if self.method != "magnitude":
-                refuse_experts(f"sparsify method={self.method}", program.module, chosen)
             program = with_own_tensors(program, chosen)
             weights = {**(program.weights or {}), **self._replaced(program, encodings)}
         for name, encoding in encodings.items():
@@ -96,7 +93,7 @@ class SparsifyPass(ProgramPass):
         if self.method == "magnitude":
             return _by_magnitude(program, encodings)
         option = f"sparsify method={self.method}"
-        windows = calibration_windows(program, self.text, self.samples, option)
+        windows = Calibration(self.text, self.samples, option).windows(program)
         prune = _by_wanda if self.method == "wanda" else _by_sparsegpt
         return sweep(program, list(encodings), windows, partial(prune, encodings))
 
@@ -119,9 +116,8 @@ def _sparse(parameter: ParameterOp, sparsity: Sparsity) -> Encoding:
 def _by_magnitude(program: Program, encodings: Mapping[str, Encoding]) -> dict[str, StoredTensor]:
     reader, replaced = WeightReader(program), dict[str, StoredTensor]()
     for name, encoding in encodings.items():
-        parameter = program.parameters[name]
-        for layer, source in zip(parameter.layers, parameter.sources, strict=True):
-            weights = reader.float32(name, layer)
+        for place in places(program, name):
+            source, weights = reader.source(place), reader.float32(place)
             replaced[source] = stored(source, by_rows(weights, partial(_keep_magnitude, encoding), encoding))
     return replaced
 
@@ -160,9 +156,8 @@ def _pruned(
     prune: Callable[[Encoding, Floats], Encoded],
 ) -> dict[str, StoredTensor]:
     replaced: dict[str, StoredTensor] = {}
-    for name in inputs.names:
-        encoding, source = encodings[name], reader.source(name, inputs.layer)
-        weights = reader.float32(name, inputs.layer)
+    for place in inputs.places:
+        encoding, source, weights = encodings[place.name], reader.source(place), reader.float32(place)
         replaced[source] = stored(source, by_rows(weights, partial(prune, encoding), encoding))
     return replaced
 

@@ -1,6 +1,6 @@
 """The tensors behind a program's parameters, as passes read and replace them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,22 +16,36 @@ from codesign_dialects.transformer.parameters import EXPERT, LAYER, ParameterOp
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where a tensor of a parameter stands: in which layer of a stacked one, of which expert where each has its own."""
+
+    name: str
+    layer: int | None = None
+    expert: int | None = None
+
+
+@dataclass(frozen=True)
 class WeightReader:
-    """The weights of a program by parameter and layer."""
+    """The weights of a program by place."""
 
     program: Program
 
-    def source(self, name: str, layer: int | None) -> str:
-        """The external name of a parameter's layer."""
-        (source,) = self.program.parameters[name].sources_of(layer)
+    def source(self, place: Place) -> str:
+        """The external name of what stands at a place."""
+        sources = self.program.parameters[place.name].sources_of(place.layer)
+        (source,) = sources if place.expert is None else [sources[place.expert]]
         return source
 
-    def float32(self, name: str, layer: int | None) -> Floats:
-        """A copy of a parameter's values, or of one layer's, its experts stacked."""
-        type = self.program.parameters[name].type
-        values = np.empty(type.get_shape() if layer is None else type.get_shape()[1:], np.float32)
+    def float32(self, place: Place) -> Floats:
+        """A copy of the values at a place; where it names no expert, of all, stacked."""
+        parameter = self.program.parameters[place.name]
+        shape = parameter.type.get_shape()[parameter.stacked :]
+        tensors = self.program.tensors(place.name, place.layer)
+        if place.expert is not None:
+            shape, tensors = shape[1:], [tensors[place.expert]]
+        values = np.empty(shape, np.float32)
         start, flat = 0, values.reshape(-1)
-        for tensor in self.program.tensors(name, layer):
+        for tensor in tensors:
             own = tensor.float32().reshape(-1)
             flat[start : start + len(own)] = own
             start += len(own)
@@ -48,28 +62,41 @@ class WeightReader:
         return mask
 
 
+def places(program: Program, name: str) -> Iterator[Place]:
+    """Where the tensors of a parameter stand."""
+    parameter = program.parameters[name]
+    return (Place(name, layer, expert) for layer in parameter.layers for expert in parameter.experts)
+
+
 def own_source(parameter: ParameterOp) -> None:
-    """Name a tensor for each layer of `parameter` that is all of it, and no other's."""
+    """Name a tensor for each layer of `parameter`, and for each expert, that is all of it, and no other's."""
     name = parameter.sym_name.data
-    parameter.source = StringAttr(f"@{name}.{LAYER}" if parameter.stacked else f"@{name}")
+    parts = [f"@{name}", *([LAYER] if parameter.stacked else []), *([EXPERT] if _of_experts(parameter) else [])]
+    parameter.source = StringAttr(".".join(parts))
     parameter.view = parameter.joined = None
 
 
 def with_own_tensors(program: Program, names: Sequence[str]) -> Program:
-    """The program with a tensor of its own for each layer of the parameters `names`, so that it can be replaced.
+    """The program with a tensor of its own for each layer, and each expert, of the parameters `names`, so that it can
+    be replaced.
 
-    What stands alone in its file stays there; a part of a tensor, joined ones, and experts that have a tensor each,
-    become a float32 copy.
+    What stands alone in its file stays there; a part of a tensor, joined ones, and experts that share a tensor, become
+    a float32 copy.
     """
     weights, reader = dict(program.weights or {}), WeightReader(program)
     for name in names:
         parameter = program.parameters[name]
-        if parameter.view is None and parameter.joined is None and EXPERT not in parameter.source.data:
+        apart = EXPERT in parameter.source.data or not _of_experts(parameter)
+        if parameter.view is None and parameter.joined is None and apart:
             continue
-        layers = parameter.layers
-        values = {layer: reader.float32(name, layer) for layer in layers}
+        values = {layer: reader.float32(Place(name, layer)) for layer in parameter.layers}
         own_source(parameter)
-        for layer, own in values.items():
-            (source,) = parameter.sources_of(layer)
-            weights[source] = StoredTensor(source, own.shape, "float32", own.reshape(-1).view(np.uint8))
+        for layer, all in values.items():
+            sources = parameter.sources_of(layer)
+            for source, own in zip(sources, all if _of_experts(parameter) else [all], strict=True):
+                weights[source] = StoredTensor(source, own.shape, "float32", own.reshape(-1).view(np.uint8))
     return Program(program.module, weights)
+
+
+def _of_experts(parameter: ParameterOp) -> bool:
+    return len(parameter.type.get_shape()) - parameter.stacked == 3

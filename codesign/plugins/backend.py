@@ -16,9 +16,9 @@ AnyArray = NDArray[Any]
 """An array of any element type."""
 Tokens = Sequence[Sequence[int]]
 
-Observe = Callable[[tuple[str, ...], int | None, FloatArray], None]
-"""Sees the input ``[tokens, in]`` that linear operations on float32 share, with the names of their weights and the
-layer; the array is valid during the call."""
+Observe = Callable[[tuple[str, ...], int | None, int | None, FloatArray], None]
+"""Sees the input ``[tokens, in]`` that linear operations on float32 share, with the names of their weights, the layer
+and, of a mixture's, the expert that the tokens chose; the array is valid during the call."""
 
 
 @dataclass(frozen=True)

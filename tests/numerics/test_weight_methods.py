@@ -114,7 +114,7 @@ def test_sparsegpt_loses_less_than_wanda_and_wanda_less_than_magnitude_on_averag
 def test_awq_never_loses_more_of_the_output_than_no_scaling(seed: int) -> None:
     weights, moments = problem(seed)
     encoding = find_encoding(FORMATS[0])
-    scales = awq_scales(np.sqrt(np.diag(moments)), moments, [weights], encoding)
+    scales = awq_scales(np.sqrt(np.diag(moments)), moments, [weights], [encoding])
     scaled = quantize(weights * scales, encoding).values() / scales
     assert loss(weights, scaled, moments) <= 1.0001 * loss(weights, quantize(weights, encoding).values(), moments)
 

@@ -4,7 +4,11 @@ import numpy as np
 import pytest
 
 from codesign.errors import CodesignError
+from codesign.passes.calibration import Calibration, run_windows
+from codesign.passes.weight_tensors import Place, WeightReader
+from codesign.program import Program
 from codesign_dialects.formats import encoding_of
+from codesign_dialects.transformer import ExpertLinearOp, QuantizeOp
 
 FAMILIES = ("gemma", "gpt2", "gpt_oss", "mixtral", "phi3", "qwen2")
 MIXTURES = ("gpt_oss", "mixtral")
@@ -15,8 +19,7 @@ TOKENS = [[3, 1, 4, 1, 5, 9, 2, 6]]
 def calibrated(monkeypatch: pytest.MonkeyPatch) -> None:
     """Windows of random tokens in place of a text: these models have no tokenizer."""
     windows = np.random.default_rng(1).integers(0, 96, (4, 64)).tolist()
-    monkeypatch.setattr("codesign.passes.rounding.calibration_windows", lambda *_: windows)
-    monkeypatch.setattr("codesign.passes.sparsify.calibration_windows", lambda *_: windows)
+    monkeypatch.setattr("codesign.passes.calibration.Calibration.windows", lambda *_: windows)
 
 
 def assert_near(actual: np.ndarray, expected: np.ndarray, part: float) -> None:
@@ -79,22 +82,87 @@ def test_half_of_each_matrix_is_left(model, apply) -> None:
     for name in sparse:
         if name not in matrices:
             continue
-        (tensor,) = program.tensors(name, 0)
-        kept, dense = tensor.float32(), matrices[name].reshape(tensor.shape)
+        kept = np.stack([tensor.float32() for tensor in program.tensors(name, 0)])
+        dense = matrices[name]
+        assert kept.shape == dense.shape
         np.testing.assert_array_equal((kept != 0).sum(axis=-1), dense.shape[-1] // 2)
         np.testing.assert_array_equal(kept[kept != 0], dense[kept != 0])
 
 
+@pytest.mark.parametrize("method", ["gptq", "awq", "smoothquant"])
+@pytest.mark.parametrize("model", MIXTURES, indirect=True)
+def test_experts_are_fitted_to_the_tokens_that_chose_them(model, apply, session, calibrated, method) -> None:
+    """Before routing or after it the same; each expert's products are nearer than those of rounding to nearest."""
+    expected = session(model, context=64).step(TOKENS).copy()
+    options = f'weights=int8 method={method} skip="layers.router" samples=4'
+    before, after = (
+        session(apply(model, pipeline), context=64).step(TOKENS).copy()
+        for pipeline in (f"quantize{{{options}}},route-moe", f"route-moe,quantize{{{options}}}")
+    )
+    assert_near(before, expected, 0.05)
+    assert_near(after, before, 1e-5)
+
+
+def expert_inputs(model: Program) -> dict[tuple[str, int | None, int | None], np.ndarray]:
+    """What each expert read of the calibration's windows."""
+    seen: dict[tuple[str, int | None, int | None], list[np.ndarray]] = {}
+
+    def observe(names, layer, expert, inputs) -> None:
+        for name in names:
+            seen.setdefault((name, layer, expert), []).append(inputs.copy())
+
+    calibration = Calibration(None, 4, "test")
+    run_windows(model, calibration.windows(model), observe)
+    return {key: np.concatenate(parts) for key, parts in seen.items()}
+
+
+@pytest.mark.parametrize("model", MIXTURES, indirect=True)
+def test_gptq_beats_rounding_on_what_each_expert_reads(model, apply, calibrated) -> None:
+    inputs = expert_inputs(model)
+    name, layer = "layers.expert_gate", 0
+    exact = WeightReader(model)
+    rounded, fitted = (
+        WeightReader(apply(model, f'quantize{{weights=int3 method={method} skip="layers.router"}}'))
+        for method in ("mse", "gptq")
+    )
+    whole = exact.float32(Place(name, layer))
+    read = [expert for expert in range(len(whole)) if (name, layer, expert) in inputs]
+    assert len(read) >= 2
+    losses = [
+        [
+            np.square(
+                inputs[name, layer, expert] @ (reader.float32(Place(name, layer))[expert] - whole[expert]).T
+            ).sum()
+            for expert in read
+        ]
+        for reader in (fitted, rounded)
+    ]
+    assert all(ours < theirs for ours, theirs in zip(*losses, strict=True)), losses
+
+
+@pytest.mark.parametrize("method", ["wanda", "sparsegpt"])
+@pytest.mark.parametrize("model", MIXTURES, indirect=True)
+def test_experts_are_pruned_by_what_they_read(model, apply, session, calibrated, method) -> None:
+    program = apply(model, f'sparsify{{pattern="7:8" method={method} skip="layers.router"}}')
+    sparse = [name for name, parameter in program.parameters.items() if encoding_of(parameter.type).sparsity]
+    assert any("expert" in name for name in sparse)
+    expected = session(model, context=64).step(TOKENS).copy()
+    assert_near(session(program, context=64).step(TOKENS), expected, 0.2)
+
+
+@pytest.mark.parametrize("activations", ["int8", "fp8_e4m3", "int8 static=true", "fp8_e4m3 static=true"])
+@pytest.mark.parametrize("model", MIXTURES, indirect=True)
+def test_what_experts_read_is_quantized_once_routed(model, apply, session, calibrated, activations) -> None:
+    program = apply(model, f'route-moe,quantize{{weights=int8 activations={activations} skip="layers.router"}}')
+    experts = [op for op in program.module.walk() if isinstance(op, ExpertLinearOp)]
+    assert experts and all(op.integer == activations.startswith("int8") for op in experts)
+    assert all(isinstance(op.input.owner, QuantizeOp) for op in experts)
+    expected = session(model, context=64).step(TOKENS).copy()
+    assert_near(session(program, context=64).step(TOKENS), expected, 0.15)
+
+
 @pytest.mark.parametrize("model", ["mixtral"], indirect=True)
-@pytest.mark.parametrize(
-    ("pipeline", "option"),
-    [
-        ("quantize{weights=int4 method=gptq}", "quantize method=gptq"),
-        ("quantize{weights=int8 activations=int8}", "quantize activations=int8"),
-        ("sparsify{method=wanda}", "sparsify method=wanda"),
-    ],
-)
-def test_what_cannot_take_experts_says_so(model, apply, calibrated, pipeline, option) -> None:
-    with pytest.raises(CodesignError, match=f"{option} does not take the weights of experts, @layers.expert_gate, @"):
-        apply(model, pipeline)
-    apply(model, pipeline.replace("}", ' skip="layers.expert_*"}'))
+def test_what_experts_read_has_a_name_only_once_routed(model, apply) -> None:
+    with pytest.raises(CodesignError, match=r"route-moe must come before it; or leave @layers\.expert_gate, @"):
+        apply(model, "quantize{weights=int8 activations=int8}")
+    apply(model, 'quantize{weights=int8 activations=int8 skip="layers.expert_*"}')

@@ -85,7 +85,7 @@ def test_integer_products_give_the_same_bits(model, apply) -> None:
 @pytest.mark.parametrize("model", ["qwen2"], indirect=True)
 def test_methods_that_replace_weights_take_joined_ones(model, apply, monkeypatch, method) -> None:
     windows = np.random.default_rng(1).integers(0, 96, (4, 64)).tolist()
-    monkeypatch.setattr("codesign.passes.rounding.calibration_windows", lambda *_: windows)
+    monkeypatch.setattr("codesign.passes.calibration.Calibration.windows", lambda *_: windows)
     program = apply(model, f"fuse,quantize{{weights=int8 method={method} samples=4}}")
     expected = logits(model)
     assert np.abs(logits(program) - expected).max() < 0.05 * np.abs(expected).max()

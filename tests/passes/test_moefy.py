@@ -20,7 +20,7 @@ TOKENS = [[3, 1, 4, 1, 5, 9, 2, 6], [2, 7, 1, 8]]
 def calibrated(monkeypatch: pytest.MonkeyPatch) -> None:
     """Windows of random tokens in place of a text: these models have no tokenizer."""
     windows = np.random.default_rng(1).integers(0, 47, (3, 32)).tolist()
-    monkeypatch.setattr("codesign.passes.moefy.calibration_windows", lambda *_: windows)
+    monkeypatch.setattr("codesign.passes.calibration.Calibration.windows", lambda *_: windows)
 
 
 def logits(session, program) -> np.ndarray:
@@ -34,7 +34,7 @@ def test_with_all_experts_chosen_the_function_stays(seed, experts, routed, make_
     program = make_llama(seed).program()
     windows = np.random.default_rng(seed).integers(0, 47, (2, 32)).tolist()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("codesign.passes.moefy.calibration_windows", lambda *_: windows)
+        patch.setattr("codesign.passes.calibration.Calibration.windows", lambda *_: windows)
         pipeline = f"moefy{{experts={experts} top_k={experts}}}" + ",route-moe" * routed
         split = apply(program, pipeline)
     expected = logits(session, program)

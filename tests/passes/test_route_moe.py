@@ -160,7 +160,7 @@ def test_options_are_printed_as_they_are_read(options) -> None:
         ("route-moe{parallel=0}", "parallel=0; expected 1 rank or more"),
         ("route-moe{parallel=3}", "parallel=3 does not divide the 4 experts"),
         ("route-moe,route-moe", "its mixtures are routed already"),
-        ("route-moe,quantize{weights=int8 activations=int8}", "activations=int8 does not take the weights of experts"),
+        ("quantize{weights=int8 activations=int8},route-moe", "route-moe must come before it"),
     ],
 )
 def test_bad_input(model, apply, pipeline, message) -> None:

@@ -36,8 +36,10 @@ from codesign_dialects.formats import encoding_of
 from codesign_dialects.transformer.shapes import (
     Tensor,
     features,
+    is_integer_product,
     shape_of,
     tensor_of,
+    verify_accumulator,
     verify_activation,
     verify_per_sequence,
     verify_shape,
@@ -142,8 +144,7 @@ class LinearOp(IRDLOperation):
     @property
     def integer(self) -> bool:
         """Whether both sides store integers, so that the sums are exact."""
-        kinds = {encoding_of(self.input.type).element.kind, encoding_of(self.weight.type).element.kind}
-        return "float" not in kinds
+        return is_integer_product(self.input, self.weight)
 
     def verify_(self) -> None:
         weight = shape_of(self.weight)
@@ -155,17 +156,7 @@ class LinearOp(IRDLOperation):
             verify_shape(self, "the bias", self.bias, (weight[0],))
         if self.residual is not None:
             verify_activation(self, "the residual", self.residual, weight[0])
-        if not self.integer:
-            return
-        largest = 1
-        for operand in (self.input, self.weight):
-            element = encoding_of(operand.type).element
-            largest *= 2 ** (element.bits - 1) if element.kind == "int" else 2**element.bits
-        if weight[1] * largest >= 2**31:
-            raise VerifyException(
-                f"{self.name}: a sum of {weight[1]} products up to {largest} could overflow the int32 accumulator; "
-                f"at most {(2**31 - 1) // largest} fit"
-            )
+        verify_accumulator(self, self.input, self.weight)
 
 
 @irdl_op_definition
@@ -308,31 +299,41 @@ class SoftcapOp(IRDLOperation):
 
 @irdl_op_definition
 class QuantizeOp(IRDLOperation):
-    """Store a float32 activation as the result's encoding says, rounding to nearest even, the scale taken from the
-    values.
+    """Store a float32 activation as the result's encoding says, a scale for each token or one `scale` for all.
 
-    The scale is the largest magnitude m over the largest integer L, and a value x becomes ``x · (L / m)``, rounded; see
-    "Quantizing activations" in docs/arithmetic.md.
+    Without `scale` each token's is taken from its values: the largest magnitude m over the largest element L, and a
+    value x becomes the integer ``x · (L / m)``, rounded to nearest even; see "Quantizing activations" in
+    docs/arithmetic.md. With it, a scalar parameter, a value becomes ``x / scale``, rounded to the nearest element and
+    saturated, as ONNX QuantizeLinear.
     """
 
     name = "transformer.quantize"
 
     input = operand_def(Tensor)
+    scale = opt_operand_def(Tensor)
     result = result_def(Tensor)
 
     traits = traits_def(Pure())
-    assembly_format = "$input attr-dict `:` functional-type(operands, results)"
+    assembly_format = "$input (`by` $scale^)? attr-dict `:` functional-type(operands, results)"
 
-    def __init__(self, input: SSAValue, encoding: Encoding):
-        super().__init__(operands=[input], result_types=[with_encoding(tensor_of(input), encoding)])
+    def __init__(self, input: SSAValue, encoding: Encoding, scale: SSAValue | None = None):
+        super().__init__(operands=[input, scale], result_types=[with_encoding(tensor_of(input), encoding)])
 
     def verify_(self) -> None:
         verify_activation(self, "the input", self.input)
         verify_shape(self, "the result", self.result, shape_of(self.input))
         if encoding_of(self.input.type).element.name != "float32":
             raise VerifyException(f"{self.name}: the input must hold float32, got {self.input.type}")
-        if encoding_of(self.result.type).scale is None:
+        encoding = encoding_of(self.result.type)
+        if encoding.scale is None:
             raise VerifyException(f"{self.name}: the result's encoding must have a scale, got {self.result.type}")
+        if encoding.per_tensor != (self.scale is not None):
+            raise VerifyException(
+                f"{self.name}: a scale is given where the result has one for all of it, per = tensor, and only there; "
+                f"got {self.result.type}"
+            )
+        if self.scale is not None:
+            verify_shape(self, "the scale", self.scale, ())
 
 
 @irdl_op_definition

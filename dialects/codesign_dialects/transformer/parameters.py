@@ -6,16 +6,20 @@ layer's experts are stacked the same way, their source naming the expert as ``{e
 """
 
 from collections.abc import Sequence
+from math import prod
 
 from xdsl.dialects.builtin import (
     ArrayAttr,
+    DenseArrayBase,
     FlatSymbolRefAttrConstr,
+    Float32Type,
     IndexType,
     IntegerAttr,
     StringAttr,
     SymbolNameConstraint,
     SymbolRefAttr,
     TensorType,
+    f32,
     i64,
 )
 from xdsl.dialects.func import FuncOp
@@ -61,7 +65,8 @@ class ParameterOp(IRDLOperation, HasCanonicalizationPatternsInterface):
     Where the parameter is a part of what stands at the source, or its transpose, ``view`` says which. Where its rows
     are those of several tensors, one below the other, ``joined`` names the others. Where the type's encoding differs
     from what the source stores, ``by`` says how the one is made from the other. A stack is of the layers ``first``,
-    ``first`` + ``stride``, …: all from 0 unless stated.
+    ``first`` + ``stride``, …: all from 0 unless stated. A number, or one a layer, may be stated in the IR itself, as
+    ``values``: nothing is then read from the source.
     """
 
     name = "transformer.parameter"
@@ -74,6 +79,7 @@ class ParameterOp(IRDLOperation, HasCanonicalizationPatternsInterface):
     derivation = opt_prop_def(StringAttr)
     first = opt_prop_def(IntegerAttr)
     stride = opt_prop_def(IntegerAttr)
+    values = opt_prop_def(DenseArrayBase[Float32Type])
 
     irdl_options = (ParsePropInAttrDict(),)
     traits = traits_def(SymbolOpInterface())
@@ -91,6 +97,7 @@ class ParameterOp(IRDLOperation, HasCanonicalizationPatternsInterface):
         view: View | None = None,
         joined: Sequence[str] = (),
         layers: range | None = None,
+        values: Sequence[float] | None = None,
     ):
         first, stride = (0, 1) if layers is None else (layers.start, layers.step)
         super().__init__(
@@ -103,6 +110,7 @@ class ParameterOp(IRDLOperation, HasCanonicalizationPatternsInterface):
                 "derivation": None if derivation is None else StringAttr(derivation),
                 "first": IntegerAttr(first, i64) if first else None,
                 "stride": IntegerAttr(stride, i64) if stride != 1 else None,
+                "values": None if values is None else DenseArrayBase.from_list(f32, values),
             }
         )
 
@@ -131,28 +139,42 @@ class ParameterOp(IRDLOperation, HasCanonicalizationPatternsInterface):
         """The external name of each part: of the layers, and within a layer of the experts."""
         return tuple(name for layer in self.layers for name in self.sources_of(layer))
 
+    @property
+    def experts(self) -> Sequence[int | None]:
+        """The experts that have a tensor each; None alone where all are in one."""
+        return range(self.type.get_shape()[self.stacked]) if EXPERT in self.source.data else (None,)
+
     def sources_of(self, layer: int | None) -> tuple[str, ...]:
         """The external names of one layer's part: a single one, or all that are joined, or that of each expert."""
         names = [self.source.data, *(name.data for name in self.joined or ())]
         if layer is not None:
             names = [name.replace(LAYER, str(layer)) for name in names]
-        source = names[0]
-        if EXPERT not in source:
+        if EXPERT not in names[0]:
             return tuple(names)
-        return tuple(source.replace(EXPERT, str(expert)) for expert in range(self.type.get_shape()[self.stacked]))
+        return tuple(names[0].replace(EXPERT, str(expert)) for expert in self.experts)
+
+    def value_of(self, layer: int | None) -> float | None:
+        """The number that the IR states of a layer; None where it states none."""
+        return None if self.values is None else self.values.get_values()[self.layers.index(layer)]
 
     @property
     def nbytes(self) -> int:
-        """Bytes that the parameter stores, scales and indices included; a stacked one stores each layer apart."""
+        """Bytes that the parameter stores, scales and indices included; layers, and experts that have a tensor each,
+        are stored apart."""
         shape, encoding = self.type.get_shape(), encoding_of(self.type)
-        return shape[0] * encoding.nbytes(shape[1:]) if self.stacked else encoding.nbytes(shape)
+        apart = self.stacked + (EXPERT in self.source.data)
+        return prod(shape[:apart]) * encoding.nbytes(shape[apart:])
 
     def verify_(self) -> None:
         shape = self.type.get_shape()
         if any(extent <= 0 for extent in shape):
             raise VerifyException(f"a parameter has a static, positive shape, got {written(shape)}")
-        if self.stacked and len(shape) < 2:
+        if self.stacked and len(shape) < 2 - (self.values is not None):
             raise VerifyException(f"a stacked parameter has a leading layer dimension, got shape {shape}")
+        if self.values is not None and (len(shape) != self.stacked or len(self.values) != len(self.layers)):
+            raise VerifyException(
+                f"values are one number, or one for each layer, got {len(self.values)} for the shape {written(shape)}"
+            )
         for name, attribute, least in (("first", self.first, 0), ("stride", self.stride, 1)):
             if attribute is not None and (not self.stacked or attribute.value.data < least):
                 raise VerifyException(

@@ -25,11 +25,14 @@ from xdsl.traits import Pure
 from xdsl.utils.exceptions import VerifyException
 
 from codesign_dialects.transformer.experts import ExpertChoiceOp, ExpertGatesOp, ExpertGatingOp, MoEOp
+from codesign_dialects.transformer.layers import QuantizeOp
 from codesign_dialects.transformer.shapes import (
     Tensor,
     features,
+    is_integer_product,
     shape_of,
     tensor_of,
+    verify_accumulator,
     verify_activation,
     verify_shape,
     with_features,
@@ -133,7 +136,8 @@ class DispatchOp(IRDLOperation):
 @irdl_op_definition
 class ExpertLinearOp(IRDLOperation):
     """Each expert's ``input · weightᵀ + bias``: input ``[experts, capacity, in]``, weight ``[experts, out, in]``, bias
-    ``[experts, out]``, result ``[experts, capacity, out]``. Slots that nobody took hold no meaning."""
+    ``[experts, out]``, result ``[experts, capacity, out]``. Slots that nobody took hold no meaning. Products of
+    integers are summed and scaled as those of ``transformer.linear``."""
 
     name = "transformer.expert_linear"
 
@@ -150,6 +154,11 @@ class ExpertLinearOp(IRDLOperation):
             operands=[input, weight, bias], result_types=[with_features(tensor_of(input), shape_of(weight)[1])]
         )
 
+    @property
+    def integer(self) -> bool:
+        """Whether both sides store integers, so that the sums are exact."""
+        return is_integer_product(self.input, self.weight)
+
     def verify_(self) -> None:
         weight = shape_of(self.weight)
         if len(weight) != 3:
@@ -159,6 +168,7 @@ class ExpertLinearOp(IRDLOperation):
         _verify_by_expert(self, "the result", self.result, columns, experts)
         if self.bias is not None:
             verify_shape(self, "the bias", self.bias, (experts, columns))
+        verify_accumulator(self, self.input, self.weight)
 
 
 @irdl_op_definition
@@ -245,6 +255,8 @@ def is_by_expert(value: SSAValue) -> bool:
     owner = value.owner
     if isinstance(owner, DispatchOp):
         return value is owner.dispatched
+    if isinstance(owner, QuantizeOp):
+        return is_by_expert(owner.input)
     return isinstance(owner, ExpertLinearOp | ExpertGateOp | AllToAllOp)
 
 

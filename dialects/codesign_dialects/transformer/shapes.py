@@ -8,7 +8,7 @@ from xdsl.ir import Attribute, Operation, SSAValue
 from xdsl.utils.exceptions import VerifyException
 
 from codesign_dialects.encoding import Encoding
-from codesign_dialects.formats import EncodingAttr
+from codesign_dialects.formats import EncodingAttr, encoding_of
 
 Tensor: TypeAlias = TensorType[Attribute]
 
@@ -66,3 +66,23 @@ def verify_per_sequence(op: Operation, name: str, value: SSAValue) -> None:
     """Verify that `value` holds one integer for each sequence."""
     if len(shape_of(value)) != 1:
         raise VerifyException(f"{op.name}: {name} holds one integer a sequence, tensor<?xi32>; got {value.type}")
+
+
+def is_integer_product(input: SSAValue, weight: SSAValue) -> bool:
+    """Whether both sides of a product store integers, so that its sums are exact."""
+    return all(encoding_of(operand.type).element.kind != "float" for operand in (input, weight))
+
+
+def verify_accumulator(op: Operation, input: SSAValue, weight: SSAValue) -> None:
+    """Verify that the sums of an integer product ``[…, in]`` by ``[…, in]`` fit int32."""
+    if not is_integer_product(input, weight):
+        return
+    largest = 1
+    for operand in (input, weight):
+        element = encoding_of(operand.type).element
+        largest *= 2 ** (element.bits - 1) if element.kind == "int" else 2**element.bits
+    if features(weight) * largest >= 2**31:
+        raise VerifyException(
+            f"{op.name}: a sum of {features(weight)} products up to {largest} could overflow the int32 accumulator; "
+            f"at most {(2**31 - 1) // largest} fit"
+        )

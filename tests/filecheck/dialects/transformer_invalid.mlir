@@ -15,6 +15,17 @@ transformer.parameter @w : tensor<4xf32> from "w" by "magic"
 
 // -----
 
+transformer.parameter @w : tensor<3xf32> from "w.{}" {values = array<f32: 1.0, 2.0>}
+// CHECK: {{^}}values are one number, or one for each layer, got 2 for the shape [3]
+
+// -----
+
+%x = "test.op"() : () -> tensor<?x?x8xf32>
+%q = transformer.quantize %x : (tensor<?x?x8xf32>) -> tensor<?x?x8xf32, #formats.encoding<int8, scale = <float32>, per = tensor>>
+// CHECK: {{^}}transformer.quantize: a scale is given where the result has one for all of it, per = tensor, and only there
+
+// -----
+
 %0 = transformer.get @absent : tensor<4xf32>
 // CHECK: {{^}}no parameter is called @absent
 
