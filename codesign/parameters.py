@@ -43,7 +43,7 @@ class Parameters:
         return shape[1:] if parameter.stacked else shape
 
     def encoded(self, name: str, layer: int | None) -> list[Encoded]:
-        """A parameter as it is stored, taken apart: a tensor below the other."""
+        """A parameter as it is stored, taken apart: a tensor below the other, or one of each expert."""
         return [self._encoded(name, stored) for stored in self.program.tensors(name, layer)]
 
     def _encoded(self, name: str, stored: StoredTensor) -> Encoded:

@@ -38,6 +38,12 @@ class Encoded:
     companions: "Mapping[str, Encoded]" = field(default_factory=dict["str", "Encoded"])
     kept: Mask | None = None
 
+    def at(self, place: int) -> "Encoded":
+        """The part at a place of the first axis; what the whole tensor shares is that part's too."""
+        shared = self.encoding.per_tensor
+        companions = {name: one if shared else one.at(place) for name, one in self.companions.items()}
+        return Encoded(self.encoding, self.elements[place], companions, None if self.kept is None else self.kept[place])
+
     def values(self) -> Floats:
         """The values as float32, of the tensor's shape."""
         out = np.empty(self.elements.shape, np.float32)

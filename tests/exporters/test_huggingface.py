@@ -10,9 +10,12 @@ from safetensors import safe_open
 
 from codesign import api
 from codesign.errors import CodesignError
+from codesign.numerics.block_formats import pack
+from codesign.parameters import Parameters
 from codesign.plugins.manager import plugins
 from codesign.program import Program
 from codesign.weights import open_weights, write_safetensors
+from codesign_dialects.formats import encoding_of
 
 EMBEDDED = plugins().models()["embedded"]
 FAMILIES = ("gemma", "gpt2", "gpt_oss", "mixtral", "phi3", "qwen2")
@@ -52,6 +55,78 @@ def test_passes_are_in_the_weights_and_the_files_beside_them_are_copied(tmp_path
     assert exported.nbytes == sum(path.stat().st_size for path in (tmp_path / "out").iterdir())
     with safe_open(tmp_path / "out" / "model.safetensors", "np") as file:
         assert file.metadata()["format"] == "pt"
+
+
+SCHEMES = {
+    "int4 group=32": ("pack-quantized", 4, "int", "group"),
+    "int8": ("pack-quantized", 8, "int", "channel"),
+    "int3 per_tensor=true scale=float16": ("pack-quantized", 3, "int", "tensor"),
+    "uint4 zero=uint4 group=16 scale=bfloat16": ("pack-quantized", 4, "int", "group"),
+    "int5 zero=int5": ("pack-quantized", 5, "int", "channel"),
+    "fp8_e4m3": ("float-quantized", 8, "float", "channel"),
+    "fp8_e4m3 per_tensor=true": ("float-quantized", 8, "float", "tensor"),
+}
+
+
+def payloads(program: Program, name: str) -> list[bytes]:
+    """The bytes that each part of a parameter stores."""
+    return [
+        pack(encoded).tobytes()
+        for layer in program.parameters[name].layers
+        for encoded in Parameters(program).encoded(name, layer)
+    ]
+
+
+@pytest.mark.parametrize("pipeline", SCHEMES)
+@pytest.mark.parametrize("model", ["gemma", "mixtral", "phi3"], indirect=True)
+def test_what_is_written_compressed_is_read_back_as_it_was_stored(folder, tmp_path, pipeline) -> None:
+    """Matrices joined in one tensor share no scale, so that one for all of each is not written."""
+    program = api.compile(api.load_model(folder), None, f"quantize{{weights={pipeline} skip=embedding}}")
+    api.export(program, tmp_path / "out")
+    again = api.load_model(tmp_path / "out")
+    config = json.loads((tmp_path / "out" / "config.json").read_text())["quantization_config"]
+    weights = config["config_groups"]["group_0"]["weights"]
+    told = (config["format"], weights["num_bits"], weights["type"], weights["strategy"])
+    assert (config["quant_method"], told) == ("compressed-tensors", SCHEMES[pipeline])
+    same = 0
+    for name, parameter in program.parameters.items():
+        before, after = encoding_of(parameter.type), encoding_of(again.parameters[name].type)
+        if before.companions and before == after:
+            same += 1
+            assert payloads(program, name) == payloads(again, name)
+        for layer in parameter.layers:
+            values = [np.empty(Parameters(program).shape(name), np.float32) for _ in range(2)]
+            for one, out in zip((program, again), values, strict=True):
+                Parameters(one).read_into(name, layer, out)
+            np.testing.assert_array_equal(values[0], values[1])
+    shifted = pipeline.startswith("uint4")
+    assert same >= (0 if shifted else 1)
+    assert not shifted or str(encoding_of(again.parameters["layers.output"].type)).startswith(
+        "int4, scale = <bfloat16>"
+    )
+
+
+def test_several_schemes_and_what_is_left_out_are_named(tmp_path) -> None:
+    int8, fp8 = (
+        'weights=int8 skip="embedding","layers.down","layers.up"',
+        'weights=fp8_e4m3 skip="embedding","layers.[!u]*"',
+    )
+    pipeline = f"quantize{{{int8}}},quantize{{{fp8}}}"
+    program = api.compile(api.load_model(EMBEDDED), None, pipeline)
+    api.export(program, tmp_path / "out")
+    config = json.loads((tmp_path / "out" / "config.json").read_text())["quantization_config"]
+    layers = range(3)
+    assert config["format"] == "mixed-precision"
+    assert config["config_groups"]["group_0"]["targets"] == ["Linear"]
+    assert config["config_groups"]["group_1"]["targets"] == [f"model.layers.{layer}.mlp.up_proj" for layer in layers]
+    assert config["ignore"] == [*(f"model.layers.{layer}.mlp.down_proj" for layer in layers), "lm_head"]
+    again = api.load_model(tmp_path / "out")
+    assert api.run(again, "The ball", max_tokens=8).tokens == api.run(program, "The ball", max_tokens=8).tokens
+
+
+def test_activations_are_said_not_to_be_written(tmp_path) -> None:
+    program = api.compile(api.load_model(EMBEDDED), None, "quantize{weights=int8 activations=int8 skip=embedding}")
+    assert api.export(program, tmp_path / "out").remarks == ("the quantization of activations is not written",)
 
 
 def test_what_no_file_of_this_kind_stores_is_said(tmp_path) -> None:

@@ -33,6 +33,7 @@ FAMILIES: "dict[str, Callable[[], Family]]" = {
         ("mistral", "mistral", "MISTRAL"),
         ("mixtral", "mixtral", "MIXTRAL"),
         ("olmo2", "olmo2", "OLMO_2"),
+        ("palm", "palm", "PALM"),
         ("phi3", "phi3", "PHI_3"),
         ("qwen2", "qwen", "QWEN_2"),
         ("qwen3", "qwen", "QWEN_3"),
