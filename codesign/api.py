@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from xdsl.dialects.builtin import ModuleOp, StringAttr
 from xdsl.passes import ModulePass
@@ -33,6 +34,7 @@ from codesign.plugins.frontend import WeightsReader
 from codesign.plugins.manager import plugins
 from codesign.program import WEIGHTS, Program
 from codesign.texts import scored_text
+from codesign.tokenizer.chat import Chat, chat_template_of
 from codesign.tokenizer.source import tokenizer_of
 from codesign.weights import StoredTensor, open_safetensors, open_weights, write_safetensors
 from codesign.workload import Workload
@@ -178,9 +180,20 @@ def compile(
     return apply_passes(model, passes, plugins().context(), after)
 
 
-def encode(program: Program, prompt: str | Sequence[int]) -> list[int]:
-    """The token ids of a prompt, which may be ids already."""
-    tokens = tokenizer_of(program).encode(prompt) if isinstance(prompt, str) else list(prompt)
+Prompt: TypeAlias = str | Sequence[int] | Chat
+"""A text, token ids, or a conversation."""
+
+
+def encode(program: Program, prompt: Prompt) -> list[int]:
+    """The token ids of a prompt, which may be ids already.
+
+    A conversation is rendered by the model's chat template, which itself writes the ids that start a text.
+    """
+    if isinstance(prompt, Chat):
+        rendered = chat_template_of(program).render(prompt.messages)
+        tokens = tokenizer_of(program).encode(rendered, bare=True)
+    else:
+        tokens = tokenizer_of(program).encode(prompt) if isinstance(prompt, str) else list(prompt)
     if not tokens:
         raise UsageError("the prompt is empty: give at least one token")
     return tokens
@@ -188,7 +201,7 @@ def encode(program: Program, prompt: str | Sequence[int]) -> list[int]:
 
 def run(
     program: Program,
-    prompt: str | Sequence[int],
+    prompt: Prompt,
     *,
     max_tokens: int = 64,
     sampling: Sampling | None = None,
@@ -210,7 +223,7 @@ def run(
         if on_token is not None:
             on_token(token)
     seconds = time.perf_counter() - start
-    text = tokenizer_of(program).decode(tokens) if isinstance(prompt, str) else None
+    text = tokenizer_of(program).decode(tokens) if isinstance(prompt, str | Chat) else None
     return Generation(tuple(tokens), text, len(prompt_tokens), seconds)
 
 

@@ -55,11 +55,12 @@ def register_frontends() -> "Sequence[Frontend]":
 
 @hookimpl
 def register_exporters() -> "Sequence[Exporter]":
-    """Hugging Face folders."""
+    """Hugging Face folders and GGUF files."""
+    from codesign.exporters.gguf import GgufExporter
     from codesign.exporters.huggingface import HuggingFaceFolder
     from codesign.plugins.manager import plugins
 
-    return [HuggingFaceFolder(plugins().families)]
+    return [HuggingFaceFolder(plugins().families), GgufExporter(plugins().families)]
 
 
 @hookimpl

@@ -13,15 +13,17 @@ def export(
     model: Model,
     output: Annotated[
         Path,
-        typer.Option("--output", "-o", help="What to write: a folder, for safetensors.", show_default=False),
+        typer.Option(
+            "--output", "-o", help="What to write: a folder, for safetensors, or a .gguf file.", show_default=False
+        ),
     ],
     pipeline: Pipeline = "",
     json: Json = False,
 ) -> None:
     """Write a model as a file that other tools read.
 
-    The name of the output says which: a folder is one of Hugging Face, with safetensors. Weights are written as the
-    passes left them.
+    The name of the output says which: a folder is one of Hugging Face, with safetensors; *.gguf is a file that
+    llama.cpp runs. Weights are written as the passes left them.
     """
     from codesign import api
 

@@ -1,17 +1,33 @@
 """GGUF files (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md) of architectures that are families of ours."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
 
 from codesign.errors import CodesignError, nearest
 from codesign.frontends.decoder import build
 from codesign.frontends.families import FAMILIES
 from codesign.frontends.family import DecoderFamily
 from codesign.frontends.fields import Fields
-from codesign.frontends.gguf_architectures import ARCHITECTURES, Architecture, Key, architecture_of
+from codesign.frontends.gguf_architectures import (
+    ARCHITECTURES,
+    ROTARY_FACTORS,
+    SCALING,
+    Architecture,
+    Key,
+    architecture_of,
+)
 from codesign.frontends.shape import Decoder, Names
 from codesign.program import Program, describe
-from codesign.weights import GgufFile, open_gguf
+from codesign.weights import StoredTensor, open_gguf
+from codesign.weights.gguf import Value
+from codesign_dialects.transformer.rotary_scaling import Llama3Scaling, RotaryScaling
+
+Tensors: TypeAlias = Mapping[str, StoredTensor]
 
 
 @dataclass(frozen=True)
@@ -28,10 +44,10 @@ class Gguf:
     def load(self, source: Path) -> Program:
         """Read the file at `source`."""
         file = open_gguf(source)
-        decoder, names = _model(file)
-        decoder.check(str(source))
+        model = read_model(file.metadata, file.tensors, str(source))
+        model.decoder.check(str(source))
         try:
-            module = build(decoder, names, file.tensors)
+            module = build(model.decoder, model.names(file.tensors), file.tensors)
         except CodesignError as error:
             raise CodesignError(f"{source}: {error}") from error
         name = file.metadata.get("general.name")
@@ -39,85 +55,132 @@ class Gguf:
             module,
             name=name if isinstance(name, str) else source.stem,
             source=source.resolve(),
-            stop_tokens=_stop_tokens(file),
+            stop_tokens=_stop_tokens(file.metadata),
         )
         return Program(module, file.tensors)
 
 
-def _model(file: GgufFile) -> tuple[Decoder, Names]:
-    """The decoder of a file, and what the file calls its parameters."""
-    name = file.metadata.get("general.architecture")
+@dataclass(frozen=True)
+class Model:
+    """The model of a file: what the family makes of its configuration, and how the file's differs from that."""
+
+    architecture: Architecture
+    family: DecoderFamily
+    decoder: Decoder
+
+    def names(self, tensors: Tensors | None) -> Names:
+        """What the file calls the parameters; without `tensors`, what a new one would."""
+        return self.architecture.tensor_names(self.decoder, self.family.names_of(self.decoder), tensors)
+
+
+def read_model(metadata: Mapping[str, Value], tensors: Tensors, where: str) -> Model:
+    """The model that metadata and tensors state.
+
+    Raises
+    ------
+    CodesignError
+        For an architecture that is not known, and a key that is missing, wrong or not supported.
+    """
+    name = metadata.get("general.architecture")
     name = name if isinstance(name, str) else str(name)
-    architecture = architecture_of(name, bool(file.metadata.get(f"{name}.expert_count", 0)))
+    architecture = architecture_of(name, bool(metadata.get(f"{name}.expert_count", 0)))
     if architecture is None:
         name = name[:60]
-        raise CodesignError(f"{file.path}: architecture '{name}' is not supported.{nearest(name, ARCHITECTURES)}")
-    family = FAMILIES[architecture.model_type]()
-    assert isinstance(family, DecoderFamily)
-    fields = Fields(_config(file, name, architecture), str(file.path))
+        raise CodesignError(f"{where}: architecture '{name}' is not supported.{nearest(name, ARCHITECTURES)}")
+    family = family_of(architecture)
+    stated = _Metadata(metadata, name, where)
+    fields = Fields(_config(stated, architecture, tensors), where)
     decoder = family.decoder(fields)
     fields.refuse_unread()
-    turned = _value(file, f"{name}.rope.dimension_count", Key("", "rotary_size", default=decoder.head_size))
-    decoder = replace(decoder, rotary_size=None if turned == decoder.head_size else turned, **architecture.changes)
-    return decoder, architecture.tensor_names(decoder, family.names_of(decoder), file.tensors)
+    turned = stated.value("rope.dimension_count", Key("", "rotary_size", default=decoder.head_size))
+    rotary_size = None if turned == decoder.head_size else turned
+    scaling = _stored_scaling(decoder, tensors, where) or decoder.rotary_scaling
+    decoder = replace(decoder, rotary_size=rotary_size, rotary_scaling=scaling, **architecture.changes)
+    return Model(architecture, family, decoder)
 
 
-def _config(file: GgufFile, name: str, architecture: Architecture) -> dict[str, object]:
+def family_of(architecture: Architecture) -> DecoderFamily:
+    """The family that reads an architecture's configurations."""
+    family = FAMILIES[architecture.model_type]()
+    assert isinstance(family, DecoderFamily)
+    return family
+
+
+def _config(stated: "_Metadata", architecture: Architecture, tensors: Tensors) -> dict[str, object]:
     """The configuration that the family reads."""
-    embedding = file.tensors.get("token_embd.weight")
+    embedding = tensors.get("token_embd.weight")
     if embedding is None or not embedding.shape:
-        raise CodesignError(f"{file.path}: the file holds no tensor 'token_embd.weight' with a row for each token")
-    if "rope_freqs.weight" in file.tensors:
-        raise CodesignError(f"{file.path}: rotary scaling (tensor 'rope_freqs.weight') is not supported")
-    read = {key.field: _value(file, f"{name}.{suffix}", key) for suffix, key in architecture.keys.items()}
+        raise CodesignError(f"{stated.where}: the file holds no tensor 'token_embd.weight' with a row for each token")
+    read = {key.field: stated.value(suffix, key) for suffix, key in architecture.keys.items()}
     config: dict[str, object] = {field: value for field, value in read.items() if value is not None}
     if "attention.key_length" in architecture.keys and "head_dim" not in config:
         hidden, heads = (read[field] for field in ("hidden_size", "num_attention_heads"))
         assert hidden is not None and heads is not None
         config["head_dim"] = hidden // max(heads, 1)
     config["vocab_size"] = embedding.shape[0]
-    config["tie_word_embeddings"] = "output.weight" not in file.tensors
-    config["rope_scaling"] = _rotary_scaling(file, name)
-    return config | dict(architecture.config(config, file.tensors))
+    config["tie_word_embeddings"] = "output.weight" not in tensors
+    config["rope_scaling"] = _rotary_scaling(stated)
+    return config | dict(architecture.config(config, tensors))
 
 
-def _rotary_scaling(file: GgufFile, name: str) -> dict[str, object] | None:
-    kind = file.metadata.get(f"{name}.rope.scaling.type", "none")
+def _rotary_scaling(stated: "_Metadata") -> dict[str, object] | None:
+    kind = stated.values.get(f"{stated.architecture}.rope.scaling.type", "none")
     if kind == "none":
         return None
-    scaling: dict[str, object] = {"rope_type": str(kind)}
-    for suffix, key in _SCALING.items():
-        value = _value(file, f"{name}.rope.scaling.{suffix}", key)
-        if value is not None:
-            scaling[key.field] = value
+    found = {key.field: stated.value(suffix, key) for suffix, key in SCALING.items()}
+    return {"rope_type": str(kind), **{field: value for field, value in found.items() if value is not None}}
+
+
+def _stored_scaling(decoder: Decoder, tensors: Tensors, where: str) -> RotaryScaling | None:
+    """Llama 3's scaling, of which files hold what each frequency is divided by."""
+    if ROTARY_FACTORS not in tensors:
+        return None
+    factors = tensors[ROTARY_FACTORS].float32().reshape(-1)
+    scaling = Llama3Scaling(float(factors.max(initial=1.0)), low=1.0, high=4.0, original=8192.0)
+    expected = rotary_factors(scaling, decoder)
+    if factors.shape != expected.shape or not np.allclose(factors, expected, rtol=1e-5):
+        raise CodesignError(
+            f"{where}: tensor '{ROTARY_FACTORS}' scales rotary frequencies otherwise than Llama 3 does, "
+            "which is not supported"
+        )
     return scaling
 
 
-_SCALING = {
-    "factor": Key("factor", "rotary_scaling.factor", float, required=True),
-    "original_context_length": Key("original_max_position_embeddings", "rotary_scaling.original"),
-}
+def rotary_factors(scaling: RotaryScaling, decoder: Decoder) -> NDArray[np.float32]:
+    """What a scaling divides each frequency by, ``[size / 2]``."""
+    size = decoder.rotary_size or decoder.head_size
+    plain = tuple(decoder.theta ** (-2 * pair / size) for pair in range(size // 2))
+    return np.divide(plain, scaling.scaled(plain, decoder.theta)).astype(np.float32)
 
 
-def _value(file: GgufFile, name: str, key: Key) -> int | float | bool | None:
-    """The value of a metadata key, checked for its kind."""
-    value = file.metadata.get(name, key.default)
-    if value is None and not key.required:
-        return None
-    if key.kind is bool and isinstance(value, bool):
-        return value
-    if key.kind is bool or not isinstance(value, int | float) or isinstance(value, bool):
-        wanted = "true or false" if key.kind is bool else "a number"
-        problem = "is missing" if value is None else f"is not {wanted}: {str(value)[:40]}"
-        raise CodesignError(f"{file.path}: the metadata '{name}' {problem}")
-    if key.kind is float:
-        return float(value)
-    if not float(value).is_integer():
-        raise CodesignError(f"{file.path}: the metadata '{name}' is not a whole number: {value}")
-    return int(value)
+@dataclass(frozen=True)
+class _Metadata:
+    """Metadata of an architecture, checked as they are read."""
+
+    values: Mapping[str, Value]
+    architecture: str
+    where: str
+
+    def value(self, suffix: str, key: Key) -> int | float | bool | None:
+        """What the key states; None where it is absent and that is right."""
+        name = f"{self.architecture}.{suffix}"
+        value = self.values.get(name, key.default)
+        if value is None and not key.required:
+            return None
+        if key.kind is bool and isinstance(value, bool):
+            return value
+        if key.kind is bool or not isinstance(value, int | float) or isinstance(value, bool):
+            wanted = "true or false" if key.kind is bool else "a number"
+            problem = "is missing" if value is None else f"is not {wanted}: {str(value)[:40]}"
+            raise CodesignError(f"{self.where}: the metadata '{name}' {problem}")
+        if key.kind is float:
+            return float(value)
+        if not float(value).is_integer():
+            raise CodesignError(f"{self.where}: the metadata '{name}' is not a whole number: {value}")
+        return int(value)
 
 
-def _stop_tokens(file: GgufFile) -> tuple[int, ...]:
+def _stop_tokens(metadata: Mapping[str, Value]) -> tuple[int, ...]:
     """What ends a text or a turn of one."""
-    stated = (file.metadata.get(f"tokenizer.ggml.{key}_token_id") for key in ("eos", "eot"))
+    stated = (metadata.get(f"tokenizer.ggml.{key}_token_id") for key in ("eos", "eot"))
     return tuple(dict.fromkeys(token for token in stated if isinstance(token, int)))

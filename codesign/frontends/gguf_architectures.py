@@ -99,7 +99,7 @@ _LLAMA = {
     **_HEAD_SIZE,
     "attention.layer_norm_rms_epsilon": Key("rms_norm_eps", "epsilon", float, required=True),
 }
-_WINDOW = {"attention.sliding_window": Key("sliding_window", "window")}
+_WINDOW = {"attention.sliding_window": Key("sliding_window", "sliding.window")}
 _EXPERTS = {
     "expert_count": Key("num_local_experts", "experts.count", required=True),
     "expert_used_count": Key("num_experts_per_tok", "experts.chosen", required=True),
@@ -208,7 +208,7 @@ ARCHITECTURES: Mapping[str, Architecture] = {
             **_LLAMA,
             **_WINDOW,
             "rope.freq_base": Key("rope_theta", "theta", float, default=1e6),
-            "rope.freq_base_swa": Key("rope_local_base_freq", "window_theta", float),
+            "rope.freq_base_swa": Key("rope_local_base_freq", "sliding.theta", float),
         },
         lambda read, tensors: _scored_by(read, largest=62),
         _WHOLE_NORMS,
@@ -265,9 +265,26 @@ ARCHITECTURES: Mapping[str, Architecture] = {
 }
 """By ``general.architecture``."""
 
+SCALING = {
+    "rope.scaling.factor": Key("factor", "factor", float, required=True),
+    "rope.scaling.original_context_length": Key("original_max_position_embeddings", "original"),
+}
+"""What states a rotary scaling, which its keys are `of`."""
+
+ROTARY_FACTORS = "rope_freqs.weight"
+
 _MIXTRAL = Architecture("mixtral", {**_LLAMA, **_EXPERTS}, changes=_PAIRS, names=_mixtral_names)
 
 
 def architecture_of(name: str, experts: bool) -> Architecture | None:
     """The architecture called `name`, which for mixtures of Llama's kind is Mixtral's; None where it is not known."""
     return _MIXTRAL if name == "llama" and experts else ARCHITECTURES.get(name)
+
+
+def architectures_of(model_type: str) -> list[tuple[str, Architecture]]:
+    """The architectures, by their names in files, that hold models of a family."""
+    if model_type == "mixtral":
+        return [("llama", _MIXTRAL)]
+    # Without a window Mistral is Llama.
+    wanted = {"mistral": "llama"}.get(model_type, model_type)
+    return [(name, one) for name, one in ARCHITECTURES.items() if one.model_type == wanted]

@@ -127,6 +127,11 @@ class Decoder:
         """What layer number `layer` is."""
         return self.pattern[layer % len(self.pattern)]
 
+    @property
+    def sliding(self) -> Layer | None:
+        """The first kind of layer with a window."""
+        return next((kind for kind in self.pattern if kind.window is not None), None)
+
     def check(self, where: str) -> None:
         """Refuse a shape that cannot be.
 

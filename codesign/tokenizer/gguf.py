@@ -6,6 +6,7 @@ open is decided as llama.cpp decides it (`src/llama-vocab.cpp`).
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from enum import IntEnum
 from reprlib import repr as short
 from typing import TYPE_CHECKING, cast
 
@@ -19,7 +20,21 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer as Library
     from tokenizers.pre_tokenizers import PreTokenizer
 
-_NORMAL, _CONTROL, _USER_DEFINED = 1, 3, 4  # enum llama_token_type
+
+class TokenType(IntEnum):
+    """`enum llama_token_type` of llama.cpp's include/llama.h."""
+
+    NORMAL = 1
+    UNKNOWN = 2
+    CONTROL = 3
+    USER_DEFINED = 4
+    UNUSED = 5
+    BYTE = 6
+
+
+MERGE_SPACE = " "
+"""What stands between the two tokens of a merge."""
+
 _MAX_PIECE = 256  # characters; SentencePiece's default is 16. A hostile piece would have a split at each
 
 
@@ -72,7 +87,7 @@ def gguf_model(values: Mapping[str, object]) -> TokenizerModel:
     types = (
         metadata.numbers("token_type", len(ids))
         if metadata.get("token_type") is not None
-        else [float(_NORMAL)] * len(ids)
+        else [float(TokenType.NORMAL)] * len(ids)
     )
     encoder = _ENCODERS[name](metadata, ids, types)
     _add_special_tokens(encoder.library, ids, types)
@@ -103,9 +118,9 @@ def _add_special_tokens(library: "Library", ids: Mapping[str, int], types: list[
 
     library.add_tokens(  # pyright: ignore[reportUnknownMemberType]
         [
-            AddedToken(token, special=kind == _CONTROL, normalized=False)
+            AddedToken(token, special=kind == TokenType.CONTROL, normalized=False)
             for token, kind in zip(ids, types, strict=True)
-            if kind in (_CONTROL, _USER_DEFINED)
+            if kind in (TokenType.CONTROL, TokenType.USER_DEFINED)
         ]
     )
 
@@ -138,15 +153,50 @@ _GPT4 = (
     r"(?i:'(?:[sdmt]|ll|ve|re))|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}%s| ?[^\s\p{L}\p{N}]+[\r\n]*"
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
+_UPPER, _LOWER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
+_CASED = (
+    rf"[^\r\n\p{{L}}\p{{N}}]?{_UPPER}*{_LOWER}+%s|[^\r\n\p{{L}}\p{{N}}]?{_UPPER}+{_LOWER}*%s|\p{{N}}%s"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+_ENDINGS = r"(?i:'(?:[sdmt]|ll|ve|re))?"
+_DEEPSEEK = (
+    r"[!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*"
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
 
-# By tokenizer.ggml.pre. The patterns are those of the models' own tokenizer.json (gpt2, SmolLM2, Llama 3, Qwen2);
-# "default" is llama.cpp's for a file that names none.
-_CUTTINGS = {
+_LLAMA_3 = _Cutting((_GPT4 % "{1,3}",), whole_words=True, adds_bos=True)
+_DIGITS_APART = _Cutting((r"\p{N}", _GPT2))
+_GPT_2_ALONE = _Cutting((_GPT2,))
+
+# By tokenizer.ggml.pre. The patterns are those of the models' own tokenizer.json, which llama.cpp's are equal to or
+# written after; "default" is llama.cpp's for a file that names none.
+CUTTINGS = {
     "default": _Cutting((r"[\p{P}$+<=>^~|]+", _GPT2, r"\p{N}+", "[0-9][0-9][0-9]")),
-    "gpt-2": _Cutting((_GPT2,)),
-    "smollm": _Cutting((r"\p{N}", _GPT2)),
-    "llama-bpe": _Cutting((_GPT4 % "{1,3}",), whole_words=True, adds_bos=True),
+    "gpt-2": _GPT_2_ALONE,
+    "smollm": _DIGITS_APART,
+    "llama-bpe": _LLAMA_3,
     "qwen2": _Cutting((_GPT4 % "",), composes=True),
+    "llama3": _LLAMA_3,
+    "llama-v3": _LLAMA_3,
+    "falcon3": _LLAMA_3,
+    "dbrx": _Cutting((_GPT4 % "{1,3}",)),
+    "smaug-bpe": _Cutting((_GPT4 % "{1,3}",)),
+    "stablelm2": _Cutting((_GPT4 % "",)),
+    "deepseek-r1-qwen": _Cutting((_GPT4 % "",)),
+    "phi-2": _GPT_2_ALONE,
+    "mpt": _GPT_2_ALONE,
+    "olmo": _GPT_2_ALONE,
+    "jais": _GPT_2_ALONE,
+    "starcoder": _DIGITS_APART,
+    "refact": _DIGITS_APART,
+    "command-r": _DIGITS_APART,
+    "codeshell": _DIGITS_APART,
+    "exaone": _DIGITS_APART,
+    "falcon": _Cutting((r"[\p{P}$+<=>^~|`]+", _GPT2, "[0-9][0-9][0-9]")),
+    "deepseek-coder": _Cutting((r"[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", "[一-龥ࠀ-一가-퟿]+", r"\p{N}")),
+    "deepseek-v3": _Cutting((r"\p{N}{1,3}", r"[一-龥\u3040-\u309f\u30a0-\u30ff]+", _DEEPSEEK)),
+    "tekken": _Cutting((_CASED % ("", "", ""),), whole_words=True, adds_bos=True),
+    "gpt-4o": _Cutting((_CASED % (_ENDINGS, _ENDINGS, "{1,3}"),)),
 }
 
 
@@ -156,9 +206,9 @@ def _byte_level(metadata: _Metadata, ids: dict[str, int], types: list[float]) ->
     from tokenizers.models import BPE
 
     name = metadata.string("pre", "default")
-    if name not in _CUTTINGS:
-        raise TokenizerError(f"tokenizer.ggml.pre {short(name)} is not read.{nearest(short(name), _CUTTINGS)}")
-    cutting = _CUTTINGS[name]
+    if name not in CUTTINGS:
+        raise TokenizerError(f"tokenizer.ggml.pre {short(name)} is not read.{nearest(short(name), CUTTINGS)}")
+    cutting = CUTTINGS[name]
     merges = [_merge(text) for text in metadata.strings("merges")]
     try:
         library = Library(BPE(ids, merges, ignore_merges=cutting.whole_words))
@@ -173,7 +223,7 @@ def _byte_level(metadata: _Metadata, ids: dict[str, int], types: list[float]) ->
 
 
 def _merge(text: str) -> tuple[str, str]:
-    left, _, right = text[1:].partition(" ")
+    left, _, right = text[1:].partition(MERGE_SPACE)
     if not right:
         raise TokenizerError(f"tokenizer.ggml.merges holds {short(text)}; expected two tokens with a space between")
     return text[0] + left, right
@@ -186,7 +236,7 @@ def _sentencepiece(metadata: _Metadata, ids: dict[str, int], types: list[float])
 
     scores = metadata.numbers("scores", len(ids))
     unknown = tuple(ids)[metadata.token("unknown_token_id", len(ids)) or 0]
-    normal = [token for token, kind in zip(ids, types, strict=True) if kind == _NORMAL]
+    normal = [token for token, kind in zip(ids, types, strict=True) if kind == TokenType.NORMAL]
     # SentencePiece joins the neighbors whose union has the highest score, so every split of a token is a merge,
     # ranked by the token's score.
     merges = sorted(

@@ -55,17 +55,17 @@ class Tokenizer:
         """Number of ids, added tokens included."""
         return self._model.library.get_vocab_size(with_added_tokens=True)
 
-    def encode(self, text: str) -> list[int]:
-        """The ids of a text, with the start and end ids that the model's tokenizer adds; special tokens in the text are
-        read as such. Raises TokenizerError for a text that is not Unicode (a lone surrogate)."""
+    def encode(self, text: str, *, bare: bool = False) -> list[int]:
+        """The ids of a text, with the start and end ids that the model's tokenizer adds unless `bare`; special tokens
+        in the text are read as such. Raises TokenizerError for a text that is not Unicode (a lone surrogate)."""
         try:
             text.encode("utf-8")
-            ids = self._model.library.encode(text).ids
+            ids = self._model.library.encode(text, add_special_tokens=not bare).ids
         except UnicodeEncodeError as error:
             raise TokenizerError(f"the text has a lone surrogate at character {error.start}") from error
         except Exception as error:  # the library raises plain Exception
             raise TokenizerError(f"the tokenizer cannot encode the text: {error}") from error
-        return [*self._model.before, *ids, *self._model.after]
+        return ids if bare else [*self._model.before, *ids, *self._model.after]
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text of a whole sequence, special tokens left out; bytes that are not UTF-8 become U+FFFD.

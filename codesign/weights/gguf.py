@@ -23,7 +23,7 @@ Value: TypeAlias = "bool | int | float | str | NDArray[np.generic] | tuple[Value
 _Field: TypeAlias = "Value | Callable[[], Value]"
 """A value, or how to read it."""
 
-_FORMAT_OF_TYPE = {
+FORMAT_OF_TYPE = {
     0: "float32",
     1: "float16",
     2: "q4_0",
@@ -63,8 +63,8 @@ _UNREAD_TYPES = {
 }
 """Types of `enum ggml_type` (ggml/include/ggml.h) that are known by name only."""
 
-_BOOL, _STRING, _ARRAY = 7, 8, 9
-_DTYPE_OF_VALUE_TYPE = {
+BOOL, STRING, ARRAY = 7, 8, 9
+DTYPE_OF_VALUE_TYPE = {
     0: np.dtype("<u1"),
     1: np.dtype("<i1"),
     2: np.dtype("<u2"),
@@ -72,7 +72,7 @@ _DTYPE_OF_VALUE_TYPE = {
     4: np.dtype("<u4"),
     5: np.dtype("<i4"),
     6: np.dtype("<f4"),
-    _BOOL: np.dtype("?"),
+    BOOL: np.dtype("?"),
     10: np.dtype("<u8"),
     11: np.dtype("<i8"),
     12: np.dtype("<f8"),
@@ -201,9 +201,9 @@ def _read_pairs(reader: _Reader, count: int) -> dict[str, _Field]:
 
 
 def _read_value(reader: _Reader, value_type: int, what: str) -> _Field:
-    if value_type == _STRING:
+    if value_type == STRING:
         return reader.string(what)
-    if value_type != _ARRAY:
+    if value_type != ARRAY:
         return _plain(reader.numbers(_dtype(reader, value_type, what), 1, what))
     begin = reader.position
     _skip_array(reader, what, depth=1)
@@ -223,9 +223,9 @@ def _plain(number: NDArray[np.generic]) -> bool | int | float:
 
 
 def _dtype(reader: _Reader, value_type: int, what: str) -> np.dtype[np.generic]:
-    if value_type not in _DTYPE_OF_VALUE_TYPE:
+    if value_type not in DTYPE_OF_VALUE_TYPE:
         raise reader.error(f"{what} has the unknown value type {value_type}; GGUF defines 0 to 12")
-    return _DTYPE_OF_VALUE_TYPE[value_type]
+    return DTYPE_OF_VALUE_TYPE[value_type]
 
 
 def _skip_array(reader: _Reader, what: str, depth: int) -> None:
@@ -233,9 +233,9 @@ def _skip_array(reader: _Reader, what: str, depth: int) -> None:
         raise reader.error(f"{what} nests arrays more than {_MAX_ARRAY_DEPTH} deep")
     value_type = reader.uint32(what)
     count = reader.uint64(what)
-    if value_type == _STRING:
+    if value_type == STRING:
         _skip_strings(reader, count, what)
-    elif value_type == _ARRAY:
+    elif value_type == ARRAY:
         reader.require(count, 4 + 8, what)
         for _ in range(count):
             _skip_array(reader, what, depth + 1)
@@ -262,9 +262,9 @@ def _skip_strings(reader: _Reader, count: int, what: str) -> None:
 def _read_array(reader: _Reader, what: str) -> Value:
     value_type = reader.uint32(what)
     count = reader.uint64(what)
-    if value_type == _STRING:
+    if value_type == STRING:
         return tuple([reader.string(what) for _ in range(count)])
-    if value_type == _ARRAY:
+    if value_type == ARRAY:
         return tuple([_read_array(reader, what) for _ in range(count)])
     return reader.numbers(_dtype(reader, value_type, what), count, what)
 
@@ -278,11 +278,11 @@ def _read_tensor_info(reader: _Reader) -> Placement:
         raise reader.error(f"tensor {name!r} has {rank} dimensions; GGUF allows {_MAX_DIMENSIONS}")
     shape = tuple(reader.uint64(f"tensor {name!r}") for _ in range(rank))[::-1]
     type_number = reader.uint32(f"tensor {name!r}")
-    if type_number not in _FORMAT_OF_TYPE:
+    if type_number not in FORMAT_OF_TYPE:
         unread = _UNREAD_TYPES.get(type_number, "unknown")
-        known = ", ".join(_FORMAT_OF_TYPE.values())
+        known = ", ".join(FORMAT_OF_TYPE.values())
         raise reader.error(f"tensor {name!r} has type {type_number} ({unread}), which is not read. Read are: {known}")
-    return Placement(name, shape, _FORMAT_OF_TYPE[type_number], reader.uint64(f"tensor {name!r}"))
+    return Placement(name, shape, FORMAT_OF_TYPE[type_number], reader.uint64(f"tensor {name!r}"))
 
 
 def _alignment(path: Path, metadata: Mapping[str, Value]) -> int:
