@@ -30,7 +30,7 @@ from codesign.plugins.backend import (
     Validated,
     Validation,
 )
-from codesign.plugins.frontend import WeightsReader
+from codesign.plugins.frontend import ObjectReader, WeightsReader
 from codesign.plugins.manager import plugins
 from codesign.program import WEIGHTS, Program
 from codesign.texts import scored_text
@@ -66,14 +66,17 @@ class Generation:
         }
 
 
-def load_model(source: str | Path) -> Program:
-    """Load a model: a name of the library, a Hugging Face folder or config.json, a .gguf file, or IR that `save` wrote.
+def load_model(source: str | Path | object) -> Program:
+    """Load a model: a name of the library, a Hugging Face folder or config.json, a .gguf, .onnx or .pt2 file, IR that
+    `save` wrote, or what ``torch.export.export`` returns.
 
     Raises
     ------
     CodesignError
         When it does not exist, is broken, or holds something unsupported.
     """
+    if not isinstance(source, str | Path):
+        return _load_object(source)
     library = plugins().models()
     path = library.get(str(source), Path(source))
     if not path.exists():
@@ -85,6 +88,15 @@ def load_model(source: str | Path) -> Program:
             return frontend.load(path)
     known = "; ".join(frontend.description for frontend in plugins().frontends())
     raise CodesignError(f"{path}: no frontend reads this; known: {known}")
+
+
+def _load_object(source: object) -> Program:
+    for frontend in plugins().frontends():
+        if isinstance(frontend, ObjectReader) and frontend.accepts_object(source):
+            return frontend.load_object(source)
+    raise UsageError(
+        f"a model is loaded from a path, a name or an exported program, not from a {type(source).__name__}"
+    )
 
 
 def _load_ir(path: Path) -> Program:

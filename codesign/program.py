@@ -17,9 +17,12 @@ from codesign_dialects.transformer.shapes import shape_of
 IR_VERSION = 1
 """Written on every module as ``codesign.version``; another version is refused."""
 
-VERSION, NAME, SOURCE, WEIGHTS, TARGET, STOP = (
-    f"codesign.{key}" for key in ("version", "name", "source", "weights", "target", "stop_tokens")
+VERSION, NAME, SOURCE, WEIGHTS, TARGET, STOP, LIFTED, NOT_LIFTED = (
+    f"codesign.{key}"
+    for key in ("version", "name", "source", "weights", "target", "stop_tokens", "lifted", "not_lifted")
 )
+"""Attributes of a module. The last two are of one that was read as a graph of operators: that a decoder was found in it
+and how near its logits are, or why none was."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,11 @@ class Program:
         """
         steps = [op for op in self.module.ops if isinstance(op, FuncOp) and STEP in op.attributes]
         if len(steps) != 1:
-            raise CodesignError(f"a program has one function marked `{STEP}`; this module has {len(steps)}")
+            reason = _text(self.module, NOT_LIFTED)
+            raise CodesignError(
+                f"a program has one function marked `{STEP}`; this module has {len(steps)}"
+                + (f": it is a graph of generic operators in which no decoder was found: {reason}" if reason else "")
+            )
         return steps[0]
 
     @property

@@ -37,6 +37,19 @@ class Frontend(Protocol):
 
 
 @runtime_checkable
+class ObjectReader(Frontend, Protocol):
+    """A frontend that also reads objects of another library that are alive in this process."""
+
+    def accepts_object(self, source: object) -> bool:
+        """Whether `source` is of this kind; imports nothing to tell."""
+        ...
+
+    def load_object(self, source: object) -> Program:
+        """Read `source`, as :meth:`load` reads the file that it could be written to."""
+        ...
+
+
+@runtime_checkable
 class WeightsReader(Frontend, Protocol):
     """A frontend whose files hold weights in a form that it alone reads."""
 

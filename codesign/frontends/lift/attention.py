@@ -254,10 +254,11 @@ def _mask_numbers(core: Core) -> Iterator[float]:
 
 @dataclass(frozen=True, eq=False)
 class Rotary:
-    """A rotary embedding of the first `size` features of a head, by `frequencies` ``[size / 2]`` and multiplied by
-    `magnitude`."""
+    """A rotary embedding of `size` features of a head from number `first`, by `frequencies` ``[size / 2]`` and
+    multiplied by `magnitude`."""
 
     style: str
+    first: int
     size: int
     frequencies: Array
     magnitude: float
@@ -265,13 +266,15 @@ class Rotary:
 
 @dataclass(frozen=True, eq=False)
 class Operand:
-    """Queries, keys or values: for each head and feature the row of `linear`, ``[heads, size]``; norm and rotary
-    embedding on the way, and by what they are multiplied.
+    """What queries, keys or values take of a product: for each head the rows of `linear`, ``[heads, size]``, that are
+    its `features`; norm and rotary embedding on the way, and by what they are multiplied.
 
-    Where the graph has a head's features in another order than `linear`, `order` says which: queries and keys may both.
+    Features are in the order of the rows. Where the graph has them in another, `order` says in which: queries and keys
+    may both have them so.
     """
 
     linear: Linear
+    features: tuple[int, ...]
     rows: Array
     order: tuple[int, ...]
     norm: Norm | None
@@ -304,70 +307,84 @@ class Tracer:
             feed[output] = self.through(arrays, self.norms[output].input).reshape(self.graph.shapes[output])
         return self.graph.run(feed, [target])[0]
 
-    def operand(self, core: Core, target: SSAValue, what: str) -> Operand:
-        """What an operand of attention is made of.
+    def operands(self, core: Core, target: SSAValue, what: str) -> list[Operand]:
+        """What an operand of attention takes of each product that it is made of.
 
         Raises
         ------
         LiftError
-            Where it is more than rows of one product, normed and turned.
+            Where it is more than rows of products, normed and turned.
         """
         products, norms = self.between(target)
-        if len(products) != 1 or len(norms) > 1:
-            raise LiftError(
-                f"{what} come of {len(products)} products and {len(norms)} norms; expected 1, and at most 1"
-            )
-        (source,) = products
-        features = self.graph.shapes[source][-1]
+        if not products or len(products) > 2 or len(norms) > 1:
+            raise LiftError(f"{what} come of {len(products)} products and {len(norms)} norms")
+        norm = self.norms[next(iter(norms))] if norms else None
+        zeros = {source: np.zeros(self.graph.shapes[source], np.float32) for source in products}
 
-        def at(row: Array) -> Array:
-            shape = self.graph.shapes[source]
-            array = self.through({source: np.broadcast_to(row.astype(np.float32), shape).copy()}, target)
-            return core.split(target, array)
+        def of(source: SSAValue) -> Callable[[Array], Array]:
+            def at(row: Array) -> Array:
+                shape = self.graph.shapes[source]
+                given = {source: np.broadcast_to(row.astype(np.float32), shape).copy()}
+                return core.split(target, self.through({**zeros, **given}, target))
 
-        if np.any(at(np.zeros(features))):
+            return at
+
+        first, *_ = products
+        if np.any(of(first)(np.zeros(self.graph.shapes[first][-1]))):
             raise LiftError(f"something is added to {what} behind their product")
-        ones, codes = at(np.ones(features)), at(np.arange(1, features + 1))
-        # At position 0 nothing is turned.
-        factors = ones[:, 0]
-        if not np.all(factors):
-            raise LiftError(f"{what} are not rows of a product")
-        found = codes[:, 0] / factors
-        rows = np.rint(found).astype(np.int64) - 1
-        if np.abs(found - rows - 1).max() > 1e-3 * max(1, features / 1e3):
-            raise LiftError(f"{what} are not rows of a product")
-        orders = {tuple(np.argsort(head).tolist()) for head in rows}
-        if len(orders) != 1:
-            raise LiftError(f"the heads of {what} have their features in different orders")
-        (order,) = orders
-        rows, columns = rows[:, order], list(order)
-        moving = np.abs(ones - ones[:, :1]).max((0, 1))[columns] > 2e-6 * np.abs(factors).max()
-        rotary = None
-        if np.any(moving):
-            rotary = _rotary(lambda row: at(row)[..., columns], rows, moving, features, factors[0, columns], what)
-        scale = float(factors[0, columns][-1])
-        if rotary is not None and rotary.size == len(order):
-            scale = 1.0
-        return Operand(
-            self.linears[source], rows, order, self.norms[next(iter(norms))] if norms else None, rotary, scale
-        )
+        found = [
+            _operand(of(source), self.linears[source], self.graph.shapes[source][-1], norm, what) for source in products
+        ]
+        if sorted(feature for operand in found for feature in operand.features) != list(range(_size(core, target))):
+            raise LiftError(f"{what} are sums of products")
+        return sorted(found, key=lambda operand: operand.features)
 
 
-def _rotary(
-    at: Callable[[Array], Array], rows: Array, moving: Array, features: int, factors: Array, what: str
-) -> Rotary:
+def _size(core: Core, target: SSAValue) -> int:
+    return core.split(target, np.zeros(core.graph.shapes[target], np.float32)).shape[-1]
+
+
+def _operand(at: Callable[[Array], Array], linear: Linear, width: int, norm: Norm | None, what: str) -> Operand:
+    """What the rows of one product become, where `at` computes it."""
+    ones, codes = at(np.ones(width)), at(np.arange(1, width + 1))
+    # At position 0 nothing is turned.
+    factors = ones[:, 0]
+    taken = np.nonzero(factors[0])[0]
+    if not np.array_equal(factors != 0, np.broadcast_to(factors[0] != 0, factors.shape)):
+        raise LiftError(f"the heads of {what} are made of different features")
+    factors, ones, codes = factors[:, taken], ones[..., taken], codes[..., taken]
+    found = codes[:, 0] / factors
+    rows = np.rint(found).astype(np.int64) - 1
+    if np.abs(found - rows - 1).max() > 1e-3 * max(1, width / 1e3):
+        raise LiftError(f"{what} are not rows of a product")
+    orders = {tuple(np.argsort(head).tolist()) for head in rows}
+    if len(orders) != 1:
+        raise LiftError(f"the heads of {what} have their features in different orders")
+    (order,) = orders
+    columns = list(order)
+    rows, factors = rows[:, columns], factors[:, columns]
+    moving = np.abs(ones - ones[:, :1]).max((0, 1))[columns] > 2e-6 * np.abs(factors).max()
+    rotary = None
+    if np.any(moving):
+        rotary = _rotary(lambda row: at(row)[..., taken][..., columns], rows, moving, width, factors[0], what)
+    still = factors[0][~moving]
+    scale = float(still[0]) if len(still) else 1.0
+    return Operand(linear, tuple(taken.tolist()), rows, order, norm, rotary, scale)
+
+
+def _rotary(at: Callable[[Array], Array], rows: Array, moving: Array, width: int, factors: Array, what: str) -> Rotary:
     """The rotary embedding that `at` applies to rows ``[heads, size]`` of a product; `moving` tells which turn."""
-    size = int(moving.sum())
-    if size % 2 or not np.all(moving[:size]):
+    size, begin = int(moving.sum()), int(np.argmax(moving))
+    if size % 2 or not np.all(moving[begin : begin + size]):
         raise LiftError(
-            f"{what} are turned in features {np.nonzero(moving)[0].tolist()[:8]}, …; expected the first ones"
+            f"{what} are turned in features {np.nonzero(moving)[0].tolist()[:8]}, …; expected a run of them"
         )
     half = size // 2
     pair = np.arange(half)
-    styles = {"half": (pair, pair + half), "interleaved": (2 * pair, 2 * pair + 1)}
-    magnitude = float(factors[0])
+    styles = {"half": (begin + pair, begin + pair + half), "interleaved": (begin + 2 * pair, begin + 2 * pair + 1)}
+    magnitude = float(factors[begin])
     for style, (first, second) in styles.items():
-        row = np.zeros(features)
+        row = np.zeros(width)
         row[np.unique(rows[:, first])] = 1
         turned = at(row)
         cosine, sine = turned[..., first] / magnitude, turned[..., second] / magnitude
@@ -376,5 +393,5 @@ def _rotary(
         frequencies: Array = np.arctan2(sine[0, 1].astype(np.float64), cosine[0, 1].astype(np.float64))
         angles: Array = np.outer(np.arange(len(turned[0])), frequencies)
         if max(np.abs(np.cos(angles) - cosine).max(), np.abs(np.sin(angles) - sine).max()) < 1e-4:
-            return Rotary(style, size, frequencies, magnitude)
+            return Rotary(style, begin, size, frequencies, magnitude)
     raise LiftError(f"how {what} know their positions is no rotary embedding that is known")

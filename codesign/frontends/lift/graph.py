@@ -264,7 +264,10 @@ def scalar(graph: Graph, value: SSAValue) -> float | None:
     if any(extent not in (1, DYNAMIC_INDEX) for extent in shape):
         return None
     array = graph.known(value)
-    return float(array.reshape(-1)[0]) if array.size == 1 else None
+    if array.size != 1:
+        return None
+    # The number that is meant by one of few bits is the shortest that rounds to it.
+    return float(str(array.reshape(-1)[0])) if array.dtype != bool else float(array.reshape(-1)[0])
 
 
 def parameters_of(graph: Graph, value: SSAValue) -> list[SSAValue]:

@@ -12,15 +12,11 @@ from codesign.frontends.lift.decoder import Reader
 from codesign.frontends.lift.graph import Graph, LiftError
 from codesign.plugins.backend import Executor
 from codesign.plugins.manager import plugins
-from codesign.program import Program, describe
+from codesign.program import LIFTED, NOT_LIFTED, Program, describe
 
 TOLERANCE = {"float32": 1e-4, "float16": 1e-2, "bfloat16": 6e-2}
 """How far logits may be from the graph's, relative to the largest, by the least exact float that the graph computes in:
 a decoder's are computed in float32."""
-
-
-LIFTED, NOT_LIFTED = "codesign.lifted", "codesign.not_lifted"
-"""Attributes of a module: that it was lifted from a graph, and how well; or why it was not."""
 
 
 @dataclass(frozen=True)

@@ -28,10 +28,19 @@ class Held:
         return self.view.shape(self.tensor.shape)
 
 
+COMPUTED = ("weight", "bias", "experts")
+"""What parameters are called that no stored tensor is."""
+
+
 def computed(name: str, array: Array) -> Held:
     """A parameter that no stored tensor is: `array` as float32."""
     values = np.ascontiguousarray(array, np.float32)
     return Held(StoredTensor(name, values.shape, "float32", values.reshape(-1).view(np.uint8)))
+
+
+def stacked(parts: Sequence[Held]) -> Held:
+    """A parameter of the experts, of one for each."""
+    return computed("experts", np.stack([held.tensor.part(held.view).float32() for held in parts]))
 
 
 def stored(graph: Graph, value: SSAValue) -> StoredTensor | None:
@@ -164,7 +173,7 @@ def _taken(held: Held) -> Held:
 def _pattern(parts: Mapping[int | None, Held]) -> str | None:
     """The name of stored tensors with ``{}`` for the layer; None where theirs differ otherwise, or one is computed."""
     names = {layer: held.tensor.name for layer, held in parts.items()}
-    if any(held.tensor.mapping is None and held.tensor.name in ("weight", "bias") for held in parts.values()):
+    if any(held.tensor.mapping is None and held.tensor.name in COMPUTED for held in parts.values()):
         return None
     if set(names) == {None}:
         return names[None]

@@ -29,11 +29,13 @@ ELEMENTS: Mapping[int, tuple[Attribute, str]] = {
 }
 """Element type and stored format by the number of ``ScalarType`` (torch/_export/serde/schema.py, version 8)."""
 
-FLOATS = (6, 7, 8, 13)
+COMPLEX: Mapping[int, int] = {10: 7, 11: 8}
+"""The element type of the parts of complex numbers."""
 
 
 def element(number: int, where: str) -> Attribute:
     """The element type of a number. Raises CodesignError where the IR has none."""
+    number = COMPLEX.get(number, number)
     if number not in ELEMENTS:
         raise CodesignError(f"{where}: tensors of torch's scalar type {number} are not supported")
     return ELEMENTS[number][0]
@@ -42,4 +44,4 @@ def element(number: int, where: str) -> Attribute:
 def stored(number: int, where: str) -> str:
     """The stored format of a number. Raises CodesignError where there is none."""
     element(number, where)
-    return ELEMENTS[number][1]
+    return ELEMENTS[COMPLEX.get(number, number)][1]

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codesign.errors import CodesignError
-from codesign.frontends.torch_export.elements import stored
+from codesign.frontends.torch_export.elements import COMPLEX, stored
 from codesign.frontends.torch_export.graph import build, context_of
 from codesign.numerics.block_formats import stored_nbytes
 from codesign.program import Program, describe
@@ -130,6 +130,8 @@ class _Archive:
         format = stored(meta["dtype"], f"tensor {name!r}")
         shape, strides = _extents(meta["sizes"], name), _extents(meta["strides"], name)
         (offset,) = _extents([meta["storage_offset"]], name)
+        if meta["dtype"] in COMPLEX:
+            shape, strides, offset = (*shape, 2), (*(2 * stride for stride in strides), 1), 2 * offset
         size = stored_nbytes(format, (1,))
         data = self.entry(f"data/{folder}/{payload['path_name']}")
         count = int(np.prod(shape, dtype=object))

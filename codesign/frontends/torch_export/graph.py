@@ -30,7 +30,7 @@ from xdsl.ir import Attribute, Block, Region, SSAValue
 from xdsl.rewriter import InsertPoint, Rewriter
 
 from codesign.errors import CodesignError
-from codesign.frontends.torch_export.elements import ELEMENTS, element
+from codesign.frontends.torch_export.elements import COMPLEX, element, stored
 from codesign.weights import StoredTensor
 from codesign_dialects.generic import INPUTS, MAIN, OUTPUTS, ApplyOp, ConstantOp, Option
 from codesign_dialects.transformer import GetOp, ParameterOp
@@ -136,6 +136,11 @@ class Node:
         """Whether an argument is a number rather than a tensor."""
         return _argument(self.arguments[name])[0] in ("as_int", "as_float", "as_bool", "as_sym_int")
 
+    def is_complex(self, name: str) -> bool:
+        """Whether an argument is a complex tensor."""
+        kind, value = _argument(self.arguments[name])
+        return kind == "as_tensor" and self.graph.is_complex(value["name"])
+
     def extents(self, name: str) -> list[int | SSAValue]:
         """A list of extents, each known here or computed by the graph."""
         kind, value = _argument(self.arguments[name])
@@ -184,7 +189,12 @@ class Graph:
         """The shape of a tensor of the file, `DYNAMIC_INDEX` where an extent is not known; none for a number."""
         if name not in self.types:
             return []
-        return [size.get("as_int", DYNAMIC_INDEX) for size in self.types[name]["sizes"]]
+        extents = [size.get("as_int", DYNAMIC_INDEX) for size in self.types[name]["sizes"]]
+        return [*extents, 2] if self.is_complex(name) else extents
+
+    def is_complex(self, name: str) -> bool:
+        """Whether a tensor of the file is complex: here its parts are its last axis."""
+        return name in self.types and self.types[name]["dtype"] in COMPLEX
 
     def type(self, name: str) -> Tensor:
         """The type of a tensor of the file."""
@@ -242,7 +252,8 @@ class Graph:
 
     def node(self, proto: Json) -> None:
         """Add one node."""
-        from codesign.frontends.torch_export.operators import OPERATORS
+        from codesign.frontends.torch_export.aten import OPERATORS
+        from codesign.frontends.torch_export.complexes import COMPLEX as COMPLEX_OPERATORS
 
         target = str(proto["target"])
         name = name_of(target)
@@ -252,12 +263,14 @@ class Graph:
         if name.startswith("_assert") or "assert" in target:
             return
         in_place = name.endswith("_") and not name.endswith("__")
-        handler = OPERATORS.get(name.removesuffix("_") if in_place else name)
-        if handler is None:
-            raise CodesignError(f"{where}: this operator is not supported")
         node = Node(self, where, arguments, outputs)
-        result = handler(node)
-        results = [result] if isinstance(result, SSAValue) else list(result)
+        known = COMPLEX_OPERATORS if arguments and node.is_complex(next(iter(arguments))) else OPERATORS
+        handler = known.get(name.removesuffix("_") if in_place else name)
+        if handler is None:
+            of = " of complex numbers" if known is COMPLEX_OPERATORS else ""
+            raise CodesignError(f"{where}: this operator{of} is not supported")
+        result: SSAValue | Sequence[SSAValue] = handler(node)
+        results: Sequence[SSAValue] = [result] if isinstance(result, SSAValue) else result
         for output, value in zip(outputs, results, strict=True):
             self.values[output] = self._typed(output, value)
         read = next((str(item["name"]) for kind, item in map(_argument, arguments.values()) if kind == "as_tensor"), "")
@@ -353,8 +366,8 @@ def build(program: Json, weights: Mapping[str, StoredTensor]) -> ModuleOp:
             inputs.append(name)
             built.values[name] = block.insert_arg(built.type(name), len(block.args))
         elif kind in _HELD:
-            name, stored = value["arg"]["name"], str(value[_HELD[kind]])
-            built.values[name] = _parameter(module, built, name, stored, weights)
+            name, held = value["arg"]["name"], str(value[_HELD[kind]])
+            built.values[name] = _parameter(module, built, name, held, weights)
         elif kind != "constant_input":
             raise CodesignError(f"an input of the kind {kind} is not supported")
     for node in graph["nodes"]:
@@ -403,18 +416,18 @@ def _user_tensor(argument: Json) -> str:
     return str(value["name"])
 
 
-def _parameter(module: ModuleOp, built: Graph, name: str, stored: str, weights: Mapping[str, StoredTensor]) -> SSAValue:
-    if stored not in weights:
-        raise CodesignError(f"the archive holds no tensor {stored!r}, which the graph asks for")
-    tensor, type = weights[stored], built.type(name)
-    if "{" in stored or tensor.shape != type.get_shape() or tensor.format != _format(built, name):
+def _parameter(module: ModuleOp, built: Graph, name: str, held: str, weights: Mapping[str, StoredTensor]) -> SSAValue:
+    if held not in weights:
+        raise CodesignError(f"the archive holds no tensor {held!r}, which the graph asks for")
+    tensor, type = weights[held], built.type(name)
+    if (
+        "{" in held
+        or tensor.shape != type.get_shape()
+        or tensor.format != stored(built.types[name]["dtype"], repr(name))
+    ):
         raise CodesignError(
-            f"tensor {stored!r}: the graph asks for {type}; the archive holds {tensor.format} {list(tensor.shape)}"
+            f"tensor {held!r}: the graph asks for {type}; the archive holds {tensor.format} {list(tensor.shape)}"
         )
-    parameter = ParameterOp(stored, type, stored)
+    parameter = ParameterOp(held, type, held)
     module.body.block.add_op(parameter)
     return built.builder.insert(GetOp(parameter)).result
-
-
-def _format(built: Graph, name: str) -> str:
-    return ELEMENTS[built.types[name]["dtype"]][1]

@@ -1,5 +1,6 @@
 """Decoders as graphs of generic operators, each part of them written in several ways."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -43,7 +44,10 @@ class Style:
     turn: str = "half"  # or "pairs", "none"
     turned: int = 8
     theta: float = 10000.0
-    gate: str = "gated"  # or "joined", "plain"
+    gate: str = "gated"  # or "joined", "plain", "experts"
+    scoring: str = "softmax"  # or "sigmoid", with a bias for the choice
+    normalize: bool = True
+    shared: bool = False
     activation: str = "silu"
     joined: bool = False  # one product for queries, keys and values
     transposed: bool = False  # weights as [in, out]
@@ -60,6 +64,7 @@ class Style:
     flat: bool = False  # feed-forward over [batch * tokens, features]
 
 
+EXPERTS, CHOSEN = 5, 2
 HEADS, KV_HEADS, SIZE, HIDDEN, WIDTH, VOCABULARY, LAYERS = 4, 2, 8, 24, 20, 31, 2
 
 
@@ -266,6 +271,9 @@ def _feed_forward(g: Graph, name: str, x: SSAValue, extents: Any) -> SSAValue:
             return g.apply("mul", g.apply("relu", value), g.apply("relu", value))
         return g.apply("gelu", value, approximate="tanh" if style.activation == "gelu_tanh" else "none")
 
+    if style.gate == "experts":
+        out = _experts(g, name, x, active)
+        return g.reshape(out, batch, tokens, HIDDEN) if style.flat else out
     if style.gate == "plain":
         hidden = active(g.linear(x, f"{name}.up", WIDTH, HIDDEN))
     elif style.gate == "joined":
@@ -276,3 +284,32 @@ def _feed_forward(g: Graph, name: str, x: SSAValue, extents: Any) -> SSAValue:
         hidden = g.apply("mul", active(gate), up)
     out = g.linear(hidden, f"{name}.down", HIDDEN, WIDTH)
     return g.reshape(out, batch, tokens, HIDDEN) if style.flat else out
+
+
+def _experts(g: Graph, name: str, x: SSAValue, active: Callable[[SSAValue], SSAValue]) -> SSAValue:
+    """The sum over all experts, whose weights are stacked, by gates that are zero for those that are not chosen."""
+    style = g.style
+    logits = g.linear(x, f"{name}.router", EXPERTS, HIDDEN, bias=False)
+    scores = g.apply(style.scoring, logits)
+    choice = scores
+    if style.scoring == "sigmoid":
+        choice = g.apply("add", scores, g.parameter(f"{name}.choice", EXPERTS))
+    best = ApplyOp("top_k", [choice, g.constant([CHOSEN])], [UnrankedTensorType(f32), UnrankedTensorType(i64)])
+    chosen = g.builder.insert(best).outputs[1]
+    gates = g.apply("gather_elements", scores, chosen, axis=-1)
+    if style.normalize:
+        gates = g.apply("div", gates, g.apply("reduce_sum", gates, g.constant([-1])))
+    zeros = g.apply("mul", scores, g.constant(0.0, f32))
+    gates = g.apply("scatter_elements", zeros, chosen, g.apply("mul", gates, g.constant(1.5, f32)), axis=-1)
+    each = g.unsqueeze(g.unsqueeze(x, -2), -2)
+    both = g.apply("matmul", each, g.parameter(f"{name}.gate_up", EXPERTS, HIDDEN, 2 * WIDTH))
+    hidden = g.apply("mul", active(g.slice(both, 0, WIDTH)), g.slice(both, WIDTH, FAR))
+    down = g.apply("transpose", g.parameter(f"{name}.down", EXPERTS, HIDDEN, WIDTH), perm=(0, 2, 1))
+    results = g.apply("squeeze", g.apply("matmul", hidden, down), g.constant([-2]))
+    weighted = g.apply("mul", results, g.unsqueeze(gates, -1))
+    mixed = g.apply("reduce_sum", weighted, g.constant([-2]), keepdims=0)
+    if not style.shared:
+        return mixed
+    gate, up = (g.linear(x, f"{name}.shared.{part}", WIDTH, HIDDEN) for part in ("gate", "up"))
+    shared = g.linear(g.apply("mul", active(gate), up), f"{name}.shared.down", HIDDEN, WIDTH)
+    return g.apply("add", mixed, shared)

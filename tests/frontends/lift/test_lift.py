@@ -12,8 +12,8 @@ from codesign.frontends.lift import LiftError, lift, lifted, lifting
 from codesign.ir import parse_module
 from codesign.plugins.manager import plugins
 from codesign_dialects.generic import ApplyOp
-from codesign_dialects.transformer import AttentionOp, KVCacheType, RepeatOp, RMSNormOp, RotaryOp
-from tests.frontends.lift.graphs import HEADS, LAYERS, Style, decoder
+from codesign_dialects.transformer import AttentionOp, ExpertGatesOp, KVCacheType, RepeatOp, RMSNormOp, RotaryOp
+from tests.frontends.lift.graphs import CHOSEN, HEADS, LAYERS, Style, decoder
 
 STYLES = {
     "as it is": Style(),
@@ -39,6 +39,8 @@ STYLES = {
         activation="gelu_tanh",
     ),
     "Gemma by softmax": Style(offset=True, attention="softmax", window=3, softcap=7.0, scale=0.3, norm="operator"),
+    "experts": Style(gate="experts"),
+    "experts beside a shared one": Style(gate="experts", scoring="sigmoid", normalize=False, shared=True, flat=True),
     "in parallel": Style(parallel=True, norm="layer", gate="plain", activation="relu2"),
 }
 
@@ -61,6 +63,10 @@ def test_a_decoder_comes_through_however_it_is_written(style):
     turning = [op for op in module.walk() if isinstance(op, RotaryOp)]
     assert {op.theta.value.data for op in turning} == (set() if style.turn == "none" else {style.theta})
     assert found.program.parameter_count == sum(np.prod(tensor.shape) for tensor in graph.weights.values())
+    mixtures = [op for op in module.walk() if isinstance(op, ExpertGatesOp)]
+    assert [(op.top_k.value.data, op.scoring.data, op.normalize is not None) for op in mixtures] == (
+        [(CHOSEN, style.scoring, style.normalize)] if style.gate == "experts" else []
+    )
     assert list(api.run(found.program, PROMPT, max_tokens=4).tokens) == greedy(graph, 4)
 
 
