@@ -13,7 +13,7 @@ def import_model(
     source: Annotated[
         str,
         typer.Argument(
-            help="A model of the library, a Hugging Face folder or its config.json, a .gguf or an .onnx file.",
+            help="A model of the library, a Hugging Face folder or its config.json, a .gguf, an .onnx or a .pt2 file.",
             show_default=False,
         ),
     ],

@@ -4,19 +4,19 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from xdsl.dialects.builtin import ModuleOp, StringAttr
+from xdsl.dialects.builtin import StringAttr
 
 from codesign.errors import CodesignError
 from codesign.frontends.decoder import build
 from codesign.frontends.lift.decoder import Reader
 from codesign.frontends.lift.graph import Graph, LiftError
+from codesign.frontends.lift.widening import widened
 from codesign.plugins.backend import Executor
 from codesign.plugins.manager import plugins
 from codesign.program import LIFTED, NOT_LIFTED, Program, describe
 
-TOLERANCE = {"float32": 1e-4, "float16": 1e-2, "bfloat16": 6e-2}
-"""How far logits may be from the graph's, relative to the largest, by the least exact float that the graph computes in:
-a decoder's are computed in float32."""
+TOLERANCE = 1e-4
+"""How far logits may be from the graph's, both computed in float32, relative to the largest."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def lift(program: Program, context: int | None = None) -> Lifted:
     LiftError
         Where it is none that the transformer dialect can state, or its logits are not the graph's: why.
     """
-    graph = Graph(program)
+    graph = Graph(widened(program))
     reader = Reader(graph)
     decoder = reader.decoder(context)
     names, tensors = reader.parameters.named()
@@ -48,11 +48,10 @@ def lift(program: Program, context: int | None = None) -> Lifted:
     describe(module, name=program.name, source=program.source, stop_tokens=program.stop_tokens)
     lifted = Program(module, {**(program.weights or {}), **tensors})
     difference, largest = _compare(graph, lifted, decoder.vocabulary, decoder.context)
-    tolerance = TOLERANCE[_precision(program.module)]
-    if not difference <= tolerance * largest:
+    if not difference <= TOLERANCE * largest:
         raise LiftError(
             f"the logits of the decoder found differ from the graph's by {difference:.3g}, their largest being "
-            f"{largest:.3g}; at most {tolerance * largest:.3g} is taken for rounding"
+            f"{largest:.3g}; at most {TOLERANCE * largest:.3g} is taken for rounding"
         )
     return Lifted(lifted, difference, largest)
 
@@ -88,9 +87,3 @@ def _compare(graph: Graph, lifted: Program, vocabulary: int, context: int) -> tu
     given = session.step(ids.tolist(), keep=keep)
     wanted = wanted.reshape(given.shape).astype(np.float32)
     return float(np.abs(given - wanted).max()), float(np.abs(wanted).max())
-
-
-def _precision(module: ModuleOp) -> str:
-    """The least exact float among a graph's values."""
-    types = {str(getattr(value.type, "element_type", "")) for op in module.walk() for value in op.results}
-    return "bfloat16" if "bf16" in types else "float16" if "f16" in types else "float32"

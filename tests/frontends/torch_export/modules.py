@@ -35,7 +35,7 @@ class Rotated(nn.Module):
         tokens = x.shape[2]
         frequencies = 500.0 ** (-torch.arange(0, SIZE, 2).float() / SIZE)
         angles = torch.outer(torch.arange(tokens).float(), frequencies)
-        cosine, sine = angles.cos(), angles.sin()
+        cosine, sine = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
         first, second = x[..., : SIZE // 2], x[..., SIZE // 2 :]
         return torch.cat([first * cosine - second * sine, first * sine + second * cosine], dim=-1)
 

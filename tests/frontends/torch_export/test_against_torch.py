@@ -1,8 +1,11 @@
-"""Programs that ``torch.export`` makes: the seven families of `transformers` and decoders that a user writes compute what
-they compute in torch, and are lifted to what their Hugging Face folder is.
+"""Programs that ``torch.export`` makes: seven families of `transformers`, and decoders that users write.
+
+All compute what they compute in torch; a family's is lifted to what its Hugging Face folder is.
 """
 
+import re
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -148,6 +151,18 @@ def test_what_is_no_decoder_still_computes(tmp_path):
     assert "codesign.not_lifted" in program.module.attributes
     (ours,) = api.compute(program, {"x": x.numpy()}).values()
     np.testing.assert_allclose(ours, model(x).detach().numpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_the_page_s_example_runs(capsys):
+    import torch
+
+    from tests.frontends.torch_export import modules
+
+    page = (Path(__file__).parents[3] / "docs" / "torch.md").read_text()
+    (example,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    # The model of the test has fewer positions than that of the page.
+    exec(example.replace("max=1024", "max=48"), {"model": modules.random_decoder(modules.Rotated), "torch": torch})
+    assert len(re.findall(r"\d+", capsys.readouterr().out)) == 8
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
