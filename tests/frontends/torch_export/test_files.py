@@ -128,7 +128,7 @@ def test_weights_that_are_broken_or_hostile(tmp_path, change, words):
         (lambda p: p["graph_module"]["graph"]["nodes"][0]["inputs"][0]["arg"]["as_tensor"].update(name="z"), ["'z'"]),
         (lambda p: p["graph_module"].pop("signature"), ["broken"]),
         (lambda p: p["graph_module"]["graph"].update(nodes=[3]), ["broken"]),
-        (lambda p: p["graph_module"]["graph"]["tensor_values"]["x"].update(dtype=10), ["scalar type 10"]),
+        (lambda p: p["graph_module"]["graph"]["tensor_values"]["x"].update(dtype=29), ["scalar type 29"]),
     ],
 )
 def test_graphs_that_are_broken(tmp_path, change, words):
