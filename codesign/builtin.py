@@ -55,12 +55,13 @@ def register_frontends() -> "Sequence[Frontend]":
 
 @hookimpl
 def register_exporters() -> "Sequence[Exporter]":
-    """Hugging Face folders and GGUF files."""
+    """Hugging Face folders, GGUF and ONNX files."""
     from codesign.exporters.gguf import GgufExporter
     from codesign.exporters.huggingface import HuggingFaceFolder
+    from codesign.exporters.onnx import OnnxFile
     from codesign.plugins.manager import plugins
 
-    return [HuggingFaceFolder(plugins().families), GgufExporter(plugins().families)]
+    return [HuggingFaceFolder(plugins().families), GgufExporter(plugins().families), OnnxFile()]
 
 
 @hookimpl

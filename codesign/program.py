@@ -11,6 +11,7 @@ from xdsl.dialects.func import FuncOp
 
 from codesign.errors import CodesignError
 from codesign.weights import StoredTensor
+from codesign_dialects.generic import MAIN
 from codesign_dialects.transformer import STEP, KVCacheType, ParameterOp
 from codesign_dialects.transformer.shapes import shape_of
 
@@ -68,6 +69,11 @@ class Program:
             When the module has no such function, or several.
         """
         steps = [op for op in self.module.ops if isinstance(op, FuncOp) and STEP in op.attributes]
+        if not steps and self.is_of_tensors:
+            raise CodesignError(
+                f"{self.name} is a graph of generic operators, which are run as they are: this needs operations of "
+                "the transformer dialect"
+            )
         if len(steps) != 1:
             reason = _text(self.module, NOT_LIFTED)
             raise CodesignError(
@@ -77,8 +83,15 @@ class Program:
         return steps[0]
 
     @property
+    def is_of_tensors(self) -> bool:
+        """Whether it is of generic operators, a function of tensors without a KV cache of the dialect's own."""
+        return any(isinstance(op, FuncOp) and MAIN in op.attributes for op in self.module.ops)
+
+    @property
     def context(self) -> int | None:
         """Tokens that the model's context holds; None where it states none."""
+        if self.is_of_tensors:
+            return None
         cache = self.step.body.block.args[-1].type
         if not isinstance(cache, KVCacheType) or cache.context.data == DYNAMIC_INDEX:
             return None

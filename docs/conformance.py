@@ -100,7 +100,11 @@ INTRODUCTION = """# ONNX
 Written by `docs/conformance.py` from a run of ONNX's conformance cases; change the code instead.
 
 `codesign import model.onnx` reads a graph of operator sets 13 to 28 as operations of the `generic` dialect
-(`pip install 'codesign[onnx]'`). From Python it also runs:
+(`pip install 'codesign[onnx]'`). Any graph is computed, from arrays by the names of its inputs:
+
+```sh
+codesign compute model.onnx --inputs inputs.npz -o outputs.npz
+```
 
 ```python
 import codesign
@@ -108,6 +112,27 @@ import codesign
 program = codesign.load_model("model.onnx")
 outputs = codesign.compute(program, {{"x": x}})  # arrays by the names of the graph's inputs and outputs
 ```
+
+A graph that takes token ids and gives logits is a decoder, and generates:
+
+```sh
+codesign run decoder.onnx --tokens 1,2,3 --max-tokens 20     # or --prompt, with a tokenizer.json beside the file
+```
+
+What its inputs are for is told by their types and names: integers are the token ids, or a mask of padding, positions,
+or how many logits to keep, where `mask`, `position` or `keep` is in the name; floats are the cache `[batch, heads,
+tokens, size]`, which starts empty, each given anew by the output in its place. Without a cache each token is computed
+from all before it.
+
+## Export
+
+`codesign export MODEL -o F.onnx` writes a model as a graph of operator set 23, its layers unrolled, which
+[Netron](https://netron.app) shows and ONNX Runtime runs: `input_ids` and `position_ids`, a cache in, logits and the
+cache out. Weights lie beside it in `F.onnx.data`, as the passes left them where `DequantizeLinear` can say so (integers
+of 4 and 8 bits with a scale a row or a block), else as float32. What the standard has no operator for, mixtures of
+experts among it, is a node of the domain `codesign`, which viewers show. A model without weights has them as inputs.
+
+## Weights
 
 Weights in other files must lie inside the model's folder; they are mapped, not copied. What is not supported is
 refused by the name of its node: an operator, an attribute, a tensor of strings, a control-flow graph.

@@ -10,7 +10,7 @@ from xdsl.dialects.func import FuncOp
 
 from codesign.errors import CodesignError
 from codesign.plugins import API_VERSION
-from codesign.plugins.backend import AnyArray, Capabilities, Choices, LinearTrace, Observe, Support, Tokens
+from codesign.plugins.backend import AnyArray, Capabilities, Choices, LinearTrace, Observe, Session, Support, Tokens
 from codesign.plugins.kernels import Kernels
 from codesign.program import Program
 from codesign_dialects.transformer import KVCacheType, RepeatOp
@@ -159,10 +159,15 @@ class NumpyExecutor:
         unknown = {op.name for function in functions for op in function.body.walk() if op.name not in known}
         return Support(tuple(f"{name}: the NumPy executor has no code for it" for name in sorted(unknown)))
 
-    def session(
-        self, program: Program, *, batch: int = 1, context: int = 0, observe: Observe | None = None
-    ) -> NumpySession:
-        """Compile `program` for `batch` sequences of up to `context` tokens (0: the model's own)."""
+    def session(self, program: Program, *, batch: int = 1, context: int = 0, observe: Observe | None = None) -> Session:
+        """Compile `program` for `batch` sequences of up to `context` tokens (0: the model's own).
+
+        A decoder of generic operators is run as it is, of any context; nothing of it is observed.
+        """
+        if program.is_of_tensors:
+            from codesign_numpy.generic.session import TensorSession
+
+            return TensorSession(program, batch=batch)
         self._refuse_unsupported(program)
         kernels = None if self.kernels is None else self.kernels()
         return NumpySession(program, batch=batch, context=context, observe=observe, kernels=kernels)

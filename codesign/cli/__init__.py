@@ -11,6 +11,7 @@ from typing import Annotated, cast
 import typer
 
 from codesign import __version__
+from codesign.cli.compute import compute
 from codesign.cli.cost import cost
 from codesign.cli.demo import demo
 from codesign.cli.emit import emit
@@ -32,6 +33,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "import": import_model,
     "opt": opt,
     "run": run,
+    "compute": compute,
     "eval": evaluate,
     "cost": cost,
     "flexibility": flexibility,

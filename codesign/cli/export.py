@@ -14,7 +14,10 @@ def export(
     output: Annotated[
         Path,
         typer.Option(
-            "--output", "-o", help="What to write: a folder, for safetensors, or a .gguf file.", show_default=False
+            "--output",
+            "-o",
+            help="What to write: a folder, for safetensors, or a .gguf or .onnx file.",
+            show_default=False,
         ),
     ],
     pipeline: Pipeline = "",
@@ -23,7 +26,8 @@ def export(
     """Write a model as a file that other tools read.
 
     The name of the output says which: a folder is one of Hugging Face, with safetensors; *.gguf is a file that
-    llama.cpp runs. Weights are written as the passes left them.
+    llama.cpp runs; *.onnx is the step with its layers unrolled, its weights beside it. Weights are written as the
+    passes left them.
     """
     from codesign import api
 

@@ -9,7 +9,7 @@ from codesign.errors import UsageError
 Model = Annotated[
     str,
     typer.Argument(
-        help="A model of the library, a Hugging Face folder, a .gguf file, or IR (.mlir).", show_default=False
+        help="A model of the library, a Hugging Face folder, a .gguf or .onnx file, or IR (.mlir).", show_default=False
     ),
 ]
 Chip = Annotated[

@@ -17,6 +17,7 @@ def tokenizer_of(program: Program) -> Tokenizer:
     source = program.source
     if source is not None and source.suffix == ".gguf":
         return Tokenizer.from_gguf(open_gguf(source).metadata)
-    if source is None or not (source / "tokenizer.json").is_file():
+    file = None if source is None else (source if source.is_dir() else source.parent) / "tokenizer.json"
+    if file is None or not file.is_file():
         raise CodesignError(f"{program.name} has no tokenizer.json beside its weights: give token ids instead of text")
-    return Tokenizer.from_file(source / "tokenizer.json")
+    return Tokenizer.from_file(file)

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from codesign import api
@@ -271,3 +272,35 @@ def test_flexibility(codesign):
     assert {change["change"] for change in found["changes"]} >= {"weights int4", "weights int8"}
     shown = codesign("flexibility", "smollm2-135m", "--chip", "edge", "-p", INT8)
     assert shown.code == 0 and "a key for every head, 9 KV heads" in shown.out
+
+
+def test_compute_writes_what_a_graph_gives(codesign, tmp_path):
+    graph, inputs, outputs = (tmp_path / name for name in ("model.onnx", "in.npz", "out.npz"))
+    assert codesign("export", "embedded", "-o", graph).code == 0
+    program = api.load_model(graph)
+    given = {"input_ids": np.array([[1, 2, 3]]), "position_ids": np.arange(3)[None]}
+    for layer in range(3):
+        given |= {f"past_key_values.{layer}.{part}": np.zeros((1, 2, 0, 32), np.float32) for part in ("key", "value")}
+    np.savez(inputs, **given)
+    printed = document(codesign("compute", graph, "--inputs", inputs, "-o", outputs, "--json"))
+    wanted = api.compute(program, given)
+    assert printed["outputs"]["logits"]["shape"] == list(wanted["logits"].shape)
+    with np.load(outputs) as written:
+        assert set(written.files) == set(wanted)
+        np.testing.assert_array_equal(written["logits"], wanted["logits"])
+    lines = codesign("compute", graph, "--inputs", inputs).out.splitlines()
+    assert lines[0].startswith("logits: float32[1, 3, ")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"", "cannot be read as .npz"), (b"PK\x03\x04", "cannot be read as .npz"), (None, "cannot be read as .npz")],
+)
+def test_compute_refuses_what_holds_no_arrays(codesign, tmp_path, content, message):
+    graph, inputs = tmp_path / "model.onnx", tmp_path / "in.npz"
+    assert codesign("export", "embedded", "-o", graph).code == 0
+    if content is not None:
+        inputs.write_bytes(content)
+    outcome = codesign("compute", graph, "--inputs", inputs)
+    assert outcome.code == 1
+    assert message in outcome.err and "Traceback" not in outcome.err

@@ -9,6 +9,7 @@ from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Operation, SSAValue
 
 from codesign.errors import CodesignError
+from codesign.numerics.block_formats import unpack
 from codesign.program import Program
 from codesign_dialects.generic import INPUTS, MAIN, OUTPUTS, ApplyOp, ConstantOp
 from codesign_dialects.generic.microsoft import DOMAIN
@@ -91,7 +92,7 @@ def evaluate(program: Program, inputs: Mapping[str, Array]) -> dict[str, Array]:
             uses[operand] = uses.get(operand, 0) + 1
     for op in function.body.block.ops:
         if isinstance(op, ReturnOp):
-            return {name: values[value] for name, value in zip(_names(function, OUTPUTS), op.arguments, strict=True)}
+            return {name: values[value] for name, value in zip(names_of(function, OUTPUTS), op.arguments, strict=True)}
         for result, array in zip(op.results, _results(op, values, program), strict=False):
             values[result] = array
         for operand in op.operands:
@@ -124,10 +125,13 @@ def _constant(op: ConstantOp) -> Array:
 def _parameter(op: GetOp, program: Program) -> Array:
     (tensor,) = program.tensors(op.parameter.string_value(), None)
     dtype = element_type(op.result.type.element_type)
+    if tensor.format in ("int4", "uint4"):
+        return unpack(tensor.format, tensor.payload, tensor.shape).elements.astype(dtype)
     return tensor.payload.view(dtype).reshape(tensor.shape)
 
 
-def _names(function: FuncOp, key: str) -> list[str]:
+def names_of(function: FuncOp, key: str) -> list[str]:
+    """The names of what the function takes, or returns: those under `key`, ``INPUTS`` or ``OUTPUTS``."""
     names = function.attributes.get(key)
     if not isinstance(names, ArrayAttr):
         raise CodesignError(f"the function of a program of tensors has an attribute `{key}`, an array of names")
@@ -135,7 +139,7 @@ def _names(function: FuncOp, key: str) -> list[str]:
 
 
 def _bound(function: FuncOp, inputs: Mapping[str, Array]) -> dict[SSAValue, Array]:
-    names = _names(function, INPUTS)
+    names = names_of(function, INPUTS)
     if set(inputs) != set(names):
         raise CodesignError(f"the inputs are {', '.join(names) or 'none'}; got {', '.join(inputs) or 'none'}")
     values: dict[SSAValue, Array] = {}

@@ -70,6 +70,8 @@ STORED: Mapping[int, str] = {
     TensorProto.UINT32: "uint32",
     TensorProto.UINT64: "uint64",
     TensorProto.BFLOAT16: "bfloat16",
+    TensorProto.INT4: "int4",
+    TensorProto.UINT4: "uint4",
 }
 """Formats of large tensors by ONNX's number."""
 
