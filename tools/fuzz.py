@@ -17,7 +17,7 @@ with atheris.instrument_imports(include=["codesign", "codesign_dialects"]):
 def fuzz(name: str, runs: int) -> None:
     """Ends the process, with a failure at the first file that is neither read nor refused."""
     reader, folder, corpus = READERS[name], Path(tempfile.mkdtemp()), Path(tempfile.mkdtemp())
-    (corpus / "seed").write_bytes(reader.prepare(folder))
+    (corpus / "seed").write_bytes(reader.seed(folder))
     options = [f"-runs={runs}", "-max_len=65536", "-rss_limit_mb=2048", "-timeout=60", f"-artifact_prefix={folder}/"]
     atheris.Setup(
         [sys.argv[0], *options, str(corpus)],

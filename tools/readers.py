@@ -3,6 +3,7 @@
 import json
 import random
 import re
+import runpy
 import tempfile
 import time
 import tracemalloc
@@ -42,17 +43,12 @@ CONFIG: Mapping[str, object] = {
 
 @dataclass(frozen=True)
 class Reader:
-    """A kind of file: its name, a valid one, what lies beside it, and how it is read whole."""
+    """A kind of file: its name, a valid one of a folder in which what it needs beside it is written, and how it is read
+    whole."""
 
     file: str
-    seed: Callable[[], bytes]
+    seed: Callable[[Path], bytes]
     read: Callable[[Path], object]
-    beside: Callable[[Path], object] = lambda folder: None
-
-    def prepare(self, folder: Path) -> bytes:
-        """The content to mutate, the files beside it written."""
-        self.beside(folder)
-        return self.seed()
 
     def attempt(self, folder: Path, content: bytes) -> str | None:
         """The refusal of `content`, or None where it was read.
@@ -107,6 +103,14 @@ def _read_model(path: Path) -> None:
         tensor.float32()
 
 
+def _in_its_folder(read: Callable[[Path], object]) -> Callable[[Path], object]:
+    return lambda path: read(path.parent)
+
+
+def _given(content: Path) -> Callable[[Path], bytes]:
+    return lambda folder: content.read_bytes()
+
+
 def _read_tokenizer(path: Path) -> None:
     tokenizer = Tokenizer.from_file(path)
     tokenizer.decode(tokenizer.encode("It is a truth universally acknowledged"))
@@ -118,21 +122,22 @@ def _read_gguf_model(path: Path) -> None:
     tokenizer.decode(tokenizer.encode("a truth"))
 
 
-def _folder(folder: Path) -> None:
+def _weights(folder: Path) -> bytes:
     (folder / "config.json").write_text(json.dumps(CONFIG))
+    return save(_tensors())
+
+
+def _config(folder: Path) -> bytes:
     (folder / "model.safetensors").write_bytes(save(_tensors()))
+    return json.dumps(CONFIG).encode()
 
 
-def _shards(folder: Path) -> None:
-    (folder / "config.json").write_text(json.dumps(CONFIG))
-    (folder / "a.safetensors").write_bytes(save(_tensors()))
-
-
-def _index() -> bytes:
+def _index(folder: Path) -> bytes:
+    (folder / "a.safetensors").write_bytes(_weights(folder))
     return json.dumps({"metadata": {}, "weight_map": dict.fromkeys(_tensors(), "a.safetensors")}).encode()
 
 
-def _onnx() -> bytes:
+def _onnx(folder: Path) -> bytes:
     nodes = [
         helper.make_node("Gather", ["table", "ids"], ["x"]),
         helper.make_node("LayerNormalization", ["x", "scale", "bias"], ["n"], axis=-1),
@@ -158,81 +163,95 @@ def _compute(path: Path) -> None:
     api.compute(api.load_model(path), {"ids": np.array([1, 2, 3], np.int64)})
 
 
-def _gguf() -> bytes:
+def _gguf(folder: Path) -> bytes:
     from gguf import GGUFWriter
 
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "m.gguf"
-        writer = GGUFWriter(path, "llama")
-        for name, value in (("context_length", 32), ("embedding_length", 8), ("block_count", 2),
-                            ("feed_forward_length", 16), ("attention.head_count", 2), ("attention.head_count_kv", 1),
-                            ("rope.dimension_count", 4)):  # fmt: skip
-            writer.add_uint32(f"llama.{name}", value)
-        writer.add_float32("llama.attention.layer_norm_rms_epsilon", 1e-5)
-        writer.add_float32("llama.rope.freq_base", 10000.0)
-        tokens = [*"abehrtu", "Ġ", "Ġt", "tr", "uth", "th", "Ġtr", "ut", "he", "<|end|>"]
-        writer.add_tokenizer_model("gpt2")
-        writer.add_tokenizer_pre("smollm")
-        writer.add_token_list(tokens)
-        writer.add_token_types([1] * 15 + [3])
-        writer.add_token_merges(["Ġ t", "t r", "t h", "u t", "ut h", "h e", "Ġt r"])
-        writer.add_eos_token_id(15)
-        names = {
-            "embed_tokens": "token_embd", "model.norm": "output_norm", "input_layernorm": "attn_norm",
-            "post_attention_layernorm": "ffn_norm", "q_proj": "attn_q", "k_proj": "attn_k", "v_proj": "attn_v",
-            "o_proj": "attn_output", "gate_proj": "ffn_gate", "up_proj": "ffn_up", "down_proj": "ffn_down",
-        }  # fmt: skip
-        for name, tensor in _tensors().items():
-            (own,) = [short for long, short in names.items() if long in name]
-            layer = re.search(r"layers\.(\d)", name)
-            writer.add_tensor(f"blk.{layer[1]}.{own}.weight" if layer else f"{own}.weight", tensor)
-        writer.write_header_to_file()
-        writer.write_kv_data_to_file()
-        writer.write_tensors_to_file()
-        writer.close()
-        return path.read_bytes()
+    path = folder / "seed.gguf"
+    writer = GGUFWriter(path, "llama")
+    for name, value in (("context_length", 32), ("embedding_length", 8), ("block_count", 2),
+                        ("feed_forward_length", 16), ("attention.head_count", 2), ("attention.head_count_kv", 1),
+                        ("rope.dimension_count", 4)):  # fmt: skip
+        writer.add_uint32(f"llama.{name}", value)
+    writer.add_float32("llama.attention.layer_norm_rms_epsilon", 1e-5)
+    writer.add_float32("llama.rope.freq_base", 10000.0)
+    tokens = [*"abehrtu", "Ġ", "Ġt", "tr", "uth", "th", "Ġtr", "ut", "he", "<|end|>"]
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("smollm")
+    writer.add_token_list(tokens)
+    writer.add_token_types([1] * 15 + [3])
+    writer.add_token_merges(["Ġ t", "t r", "t h", "u t", "ut h", "h e", "Ġt r"])
+    writer.add_eos_token_id(15)
+    names = {
+        "embed_tokens": "token_embd", "model.norm": "output_norm", "input_layernorm": "attn_norm",
+        "post_attention_layernorm": "ffn_norm", "q_proj": "attn_q", "k_proj": "attn_k", "v_proj": "attn_v",
+        "o_proj": "attn_output", "gate_proj": "ffn_gate", "up_proj": "ffn_up", "down_proj": "ffn_down",
+    }  # fmt: skip
+    for name, tensor in _tensors().items():
+        (own,) = [short for long, short in names.items() if long in name]
+        layer = re.search(r"layers\.(\d)", name)
+        writer.add_tensor(f"blk.{layer[1]}.{own}.weight" if layer else f"{own}.weight", tensor)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path.read_bytes()
 
 
-def _module() -> bytes:
+def _gptq(folder: Path) -> bytes:
+    tensors = {
+        "m.qweight": np.zeros((8, 32), np.int32), "m.qzeros": np.zeros((2, 4), np.int32),
+        "m.scales": np.ones((2, 32), np.float16), "m.g_idx": (np.arange(64) // 32).astype(np.int32),
+    }  # fmt: skip
+    settings = {"quant_method": "gptq", "bits": 4, "group_size": 32, "checkpoint_format": "gptq", "desc_act": False}
+    (folder / "model.safetensors").write_bytes(save(tensors))
+    return json.dumps({"quantization_config": settings}).encode()
+
+
+def _compressed(folder: Path) -> bytes:
+    with tempfile.TemporaryDirectory() as source:
+        (Path(source) / "config.json").write_bytes(_config(Path(source)))
+        program = api.compile(api.load_model(Path(source)), None, "quantize{weights=int4 group=8}")
+        api.export(program, folder / "exported")
+    (folder / "model.safetensors").write_bytes((folder / "exported" / "model.safetensors").read_bytes())
+    return (folder / "exported" / "config.json").read_bytes()
+
+
+def _archive(folder: Path) -> bytes:
+    archives = runpy.run_path(str(ROOT / "tests" / "frontends" / "torch_export" / "archives.py"))
+    meta, node, weight = archives["meta"], archives["node"], np.ones((3, 4), np.float32)
+    nodes = [node("linear.default", ["y"], input="x", weight="w"), node("relu.default", ["z"], self="y")]
+    types = {"y": meta([2, 3]), "z": meta([2, 3])}
+    program = archives["program"](nodes, {"x": meta([2, 4])}, ["z"], types, {"w": weight})
+    return archives["write"](folder / "seed.pt2", program, {"w": weight}).read_bytes()
+
+
+def _module(folder: Path) -> bytes:
     return str(api.load_model(MODELS / "embedded")).encode()
-
-
-def _parse_program(path: Path) -> None:
-    api.load_model(path)
 
 
 def _parse_chip(path: Path) -> None:
     parse_chip(path.read_text(encoding="utf-8", errors="replace"), str(path))
 
 
+LIBRARY = ("deepseek-v3", "falcon-180b", "gemma-3-4b", "gpt-oss-20b", "llama-4-scout-109b-a17b", "mixtral-8x7b",
+           "phi-3-mini-4k", "qwen3-30b-a3b")  # fmt: skip
 READERS: Mapping[str, Reader] = {
-    "safetensors": Reader("m.safetensors", lambda: save(_tensors()), _read_weights),
+    "safetensors": Reader("m.safetensors", lambda folder: save(_tensors()), _read_weights),
     "gguf": Reader("m.gguf", _gguf, _read_weights),
     "gguf-model": Reader("m.gguf", _gguf, _read_gguf_model),
-    "folder": Reader("model.safetensors", lambda: save(_tensors()), lambda path: _read_model(path.parent), _folder),
-    "index": Reader("model.safetensors.index.json", _index, lambda path: _read_model(path.parent), _shards),
-    "config": Reader(
-        "config.json", lambda: json.dumps(CONFIG).encode(), lambda path: _read_model(path.parent), _folder
-    ),
+    "folder": Reader("model.safetensors", _weights, _in_its_folder(_read_model)),
+    "index": Reader("model.safetensors.index.json", _index, _in_its_folder(_read_model)),
+    "config": Reader("config.json", _config, _in_its_folder(_read_model)),
+    "gptq": Reader("config.json", _gptq, _in_its_folder(_read_weights)),
+    "compressed-tensors": Reader("config.json", _compressed, _in_its_folder(_read_model)),
     **{
-        f"config-{path.stem}": Reader("c.json", path.read_bytes, _read_model)
-        for path in sorted((MODELS / "library").glob("*.json"))
-        if path.stem
-        in (
-            "deepseek-v3",
-            "gpt-oss-20b",
-            "gemma-3-4b",
-            "mixtral-8x7b",
-            "falcon-180b",
-            "llama-4-scout",
-            "phi-3-mini",
-            "qwen3-30b-a3b",
-        )
+        f"config-{name}": Reader("c.json", _given(MODELS / "library" / f"{name}.json"), _read_model) for name in LIBRARY
     },
-    "tokenizer": Reader("tokenizer.json", (MODELS / "embedded" / "tokenizer.json").read_bytes, _read_tokenizer),
+    "tokenizer": Reader("tokenizer.json", _given(MODELS / "embedded" / "tokenizer.json"), _read_tokenizer),
     "onnx": Reader("m.onnx", _onnx, _compute),
-    "program": Reader("m.mlir", _module, _parse_program),
-    "chip": Reader("edge.mlir", (ROOT / "codesign" / "chips" / "edge.mlir").read_bytes, _parse_chip),
+    "pt2": Reader("m.pt2", _archive, _read_model),
+    "program": Reader("m.mlir", _module, _read_model),
+    "chip": Reader("edge.mlir", _given(ROOT / "codesign" / "chips" / "edge.mlir"), _parse_chip),
 }
 """Every reader by name."""
 

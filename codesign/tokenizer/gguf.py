@@ -213,7 +213,8 @@ def _byte_level(metadata: _Metadata, ids: dict[str, int], types: list[float]) ->
     try:
         library = Library(BPE(ids, merges, ignore_merges=cutting.whole_words))
     except Exception as error:  # the library raises plain Exception
-        raise TokenizerError(f"tokenizer.ggml.merges does not fit the tokens: {error}") from error
+        reason = " ".join(str(error).split())[:200]
+        raise TokenizerError(f"tokenizer.ggml.merges does not fit the tokens: {reason}") from error
     cuts: list[PreTokenizer] = [pre_tokenizers.Split(Regex(pattern), "isolated") for pattern in cutting.patterns]
     byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     library.pre_tokenizer = pre_tokenizers.Sequence([*cuts, byte_level])

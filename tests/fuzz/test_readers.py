@@ -17,7 +17,7 @@ READERS, mutated = FUZZ["READERS"], FUZZ["mutated"]
 @pytest.fixture(scope="module", params=READERS)
 def prepared(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp(request.param)
-    return READERS[request.param], folder, READERS[request.param].prepare(folder)
+    return READERS[request.param], folder, READERS[request.param].seed(folder)
 
 
 def test_the_file_that_is_mutated_is_read(prepared) -> None:
@@ -37,11 +37,11 @@ def test_a_mutated_file_is_read_or_refused(prepared) -> None:
 
 
 def test_what_is_no_refusal_is_found(tmp_path) -> None:
-    reader = FUZZ["Reader"]("x", lambda: b"", lambda path: int(path.read_bytes()))
+    reader = FUZZ["Reader"]("x", lambda folder: b"", lambda path: int(path.read_bytes()))
     with pytest.raises(ValueError, match="invalid literal"):
         reader.attempt(tmp_path, b"y")
     with pytest.raises(AssertionError, match="MiB"):
-        FUZZ["Reader"]("x", lambda: b"", lambda path: bytes(100 << 20)).attempt(tmp_path, b"")
+        FUZZ["Reader"]("x", lambda folder: b"", lambda path: bytes(100 << 20)).attempt(tmp_path, b"")
 
 
 @pytest.mark.nightly
