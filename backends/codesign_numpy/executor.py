@@ -88,7 +88,15 @@ class NumpySession:
         if key not in self._plans:
             inputs = Inputs(np.zeros((len(tokens), longest), np.int64), self._past, np.zeros(len(tokens), np.int64))
             plan = Plan(
-                LOWERINGS, self._parameters, self._weights, inputs, keep, self._kernels, self._trace, self._observe
+                LOWERINGS,
+                self._parameters,
+                self._weights,
+                inputs,
+                keep,
+                self._cache.context,
+                self._kernels,
+                self._trace,
+                self._observe,
             )
             logits = lower_step(plan, self._step, self._cache)
             self._keep_plan(key, (plan, inputs, logits))

@@ -139,9 +139,9 @@ def _rotation(plan: Plan, op: RotaryOp, pair: int) -> tuple[Floats, Floats]:
 
     Both broadcast with ``[batch, tokens, heads, …]``, a head's features split into pairs along the axis `pair`.
     """
-    key = (op.frequencies, op.magnitude, pair)
+    key = (op.frequencies(plan.context), op.magnitude, pair)
     if key not in plan.rotations:
-        frequencies, magnitude = np.array(op.frequencies), op.magnitude
+        frequencies, magnitude = np.array(key[0]), op.magnitude
         shape, turned = (plan.batch, plan.tokens, 1), 2 * len(frequencies)
         cosine = feature_major((*shape, len(frequencies)))
         sine = np.moveaxis(feature_major((*shape, turned)).reshape(*shape, 2, -1), -2, 0)

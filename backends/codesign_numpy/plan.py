@@ -52,9 +52,9 @@ class Trace:
 class Plan:
     """The calls, and the state of lowering: what each SSA value is, which layer is being lowered.
 
-    `weights` caches what parameters were prepared into, so that the plans of one session share them. `kernels` do in
-    compiled code what there is of one token. Tokens make `made` choices of experts a run, of which each dispatch writes
-    into one of `dropped` how many the last run dropped.
+    A sequence holds up to `context` tokens. `weights` caches what parameters were prepared into, so that the plans of
+    one session share them. `kernels` do in compiled code what there is of one token. Tokens make `made` choices of
+    experts a run, of which each dispatch writes into one of `dropped` how many the last run dropped.
     """
 
     lowerings: Mapping[type[Operation], Lowering]
@@ -62,6 +62,7 @@ class Plan:
     weights: dict[object, object]
     inputs: Inputs
     keep: int
+    context: int
     kernels: Kernels | None = None
     trace: Trace | None = None
     observe: Observe | None = None

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from math import log
+from math import log, sqrt
 
 from xdsl.dialects.builtin import ModuleOp
 
@@ -11,7 +11,13 @@ from codesign.frontends.decoder import build
 from codesign.frontends.fields import Config, Fields
 from codesign.frontends.shape import Decoder, Layer, Names
 from codesign.weights import StoredTensor
-from codesign_dialects.transformer.rotary_scaling import LinearScaling, Llama3Scaling, RotaryScaling, YarnScaling
+from codesign_dialects.transformer.rotary_scaling import (
+    LinearScaling,
+    Llama3Scaling,
+    LongRopeScaling,
+    RotaryScaling,
+    YarnScaling,
+)
 
 ACTIVATIONS = {
     "silu": "silu",
@@ -72,8 +78,17 @@ def rotary(fields: Fields, theta: float = 10000.0) -> Rope:
     base = parameters.number("rope_theta", base)
     # A factor of the context is applied to the positions that the model was first trained on.
     context = fields.integer("max_position_embeddings", 2048)
-    found = [rotary_scaling(stated, context) for stated in (parameters, scaling)]
+    found = [rotary_scaling(_with_original(stated, fields), context) for stated in (parameters, scaling)]
     return base, found[0] or found[1]
+
+
+def _with_original(scaling: Fields, fields: Fields) -> Fields:
+    """Of LongRoPE, with the original context, which configurations of Phi-3 say beside it."""
+    kind = scaling.config.get("rope_type", scaling.config.get("type"))
+    original = fields.config.get("original_max_position_embeddings")
+    if original is None or kind not in ("longrope", "su"):
+        return scaling
+    return Fields({"original_max_position_embeddings": original, **scaling.config}, scaling.where)
 
 
 def rotary_scaling(fields: Fields, context: int) -> RotaryScaling | None:
@@ -127,7 +142,29 @@ def _yarn(fields: Fields, context: int) -> RotaryScaling:
     )
 
 
-_SCALINGS: Mapping[str, Callable[[Fields, int], RotaryScaling]] = {"linear": _linear, "llama3": _llama3, "yarn": _yarn}
+def _longrope(fields: Fields, context: int) -> RotaryScaling:
+    original = fields.number("original_max_position_embeddings")
+    if not original > 1:
+        raise CodesignError(f"{fields.where}: original_max_position_embeddings is above 1, got {original}")
+    factor = fields.number("factor", context / original)
+    # As Phi-3's own code does (`modeling_phi3.py`, Phi3LongRoPEScaledRotaryEmbedding), and `transformers`.
+    scale = sqrt(1 + log(factor) / log(original)) if factor > 1 else 1.0
+    return LongRopeScaling(
+        short=fields.numbers("short_factor"),
+        long=fields.numbers("long_factor"),
+        original=original,
+        scale=fields.number("attention_factor", scale),
+    )
+
+
+_SCALINGS: Mapping[str, Callable[[Fields, int], RotaryScaling]] = {
+    "linear": _linear,
+    "llama3": _llama3,
+    "yarn": _yarn,
+    "longrope": _longrope,
+    # What the first Phi-3 configurations call it.
+    "su": _longrope,
+}
 
 
 def rotary_size(fields: Fields, head_size: int, default: float = 1.0) -> int | None:

@@ -58,6 +58,15 @@ class Fields:
             raise self._wrong(name, "a number", value)
         return float(value)
 
+    def numbers(self, name: str) -> tuple[float, ...]:
+        """A list of numbers."""
+        value = self._get(name)
+        values = cast(list[object], value) if isinstance(value, list) else []
+        numbers = [float(one) for one in values if isinstance(one, int | float) and not isinstance(one, bool)]
+        if not values or len(numbers) != len(values):
+            raise self._wrong(name, "a list of numbers", self.config.get(name))
+        return tuple(numbers)
+
     def text(self, name: str, default: str | None = None) -> str:
         """A text field."""
         value = self._get(name) if default is None else self._get(name, default)

@@ -150,7 +150,7 @@ def rotary_factors(scaling: RotaryScaling, decoder: Decoder) -> NDArray[np.float
     """What a scaling divides each frequency by, ``[size / 2]``."""
     size = decoder.rotary_size or decoder.head_size
     plain = tuple(decoder.theta ** (-2 * pair / size) for pair in range(size // 2))
-    return np.divide(plain, scaling.scaled(plain, decoder.theta)).astype(np.float32)
+    return np.divide(plain, scaling.scaled(plain, decoder.theta, decoder.context)).astype(np.float32)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from codesign.errors import CodesignError
-from codesign_dialects.transformer.rotary_scaling import RotaryScaling
+from codesign_dialects.transformer.rotary_scaling import LongRopeScaling, RotaryScaling
 from codesign_dialects.transformer.view import View
 
 LIMITS = {
@@ -179,6 +179,10 @@ class Decoder:
             raise CodesignError(f"{where}: a rotary theta of 1 cannot be scaled")
         if self.rotary_scaling is not None and (problem := self.rotary_scaling.problem):
             raise CodesignError(f"{where}: rotary scaling: {problem}")
+        if isinstance(self.rotary_scaling, LongRopeScaling):
+            misfit = self.rotary_scaling.misfit(turned if self.rotary_size is None else self.rotary_size)
+            if misfit:
+                raise CodesignError(f"{where}: rotary scaling: {misfit}")
 
     def _check_experts(self, where: str, experts: Experts) -> None:
         if experts.limit is not None and not experts.limit > 0:

@@ -158,7 +158,7 @@ def test_rotary(data: st.DataObject) -> None:
     turned = apply(write, x)
     expected = x.astype(np.float64).reshape(7, heads, size).copy()
     for position in range(7):
-        for pair, frequency in enumerate(op[0].frequencies):
+        for pair, frequency in enumerate(op[0].frequencies(7)):
             first, second = (pair, pair + pairs) if style == "half" else (2 * pair, 2 * pair + 1)
             a, b = (expected[position, :, place].copy() for place in (first, second))
             c, s = (op[0].magnitude * turn(position * frequency) for turn in (cos, sin))

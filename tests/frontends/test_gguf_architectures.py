@@ -383,7 +383,7 @@ def test_what_is_not_known_is_refused(tmp_path: Path) -> None:
     case = CASES["llama-yarn"]
     tensors = random_folder(tmp_path / "folder", case.config)
     for metadata, message in (
-        ({"rope.scaling.type": "longrope"}, "rotary scaling 'longrope' is not supported"),
+        ({"rope.scaling.type": "longrope"}, "'short_factor' is missing"),
         ({"rope.scaling.factor": 0.5}, "a rotary factor is at least 1, got 0.5"),
         ({"rope.scaling.original_context_length": 2.5}, "original_context_length' is not a whole number: 2.5"),
         ({"expert_count": 8}, "the metadata 'llama.expert_used_count' is missing"),

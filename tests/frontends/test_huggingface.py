@@ -149,8 +149,8 @@ def test_defaults(folder, fields, same_as) -> None:
         ({"rms_norm_eps": float("nan")}, "expected an epsilon in [0, 1)"),
         ({"rope_theta": 0}, "a rotary theta in [1, 1e12]"),
         (
-            {"rope_scaling": {"rope_type": "longrope"}},
-            "rope_scaling: rotary scaling 'longrope' is not supported; supported: default, linear, llama3, yarn",
+            {"rope_scaling": {"rope_type": "ntk"}},
+            "rope_scaling: rotary scaling 'ntk' is not supported; supported: default, linear, llama3, yarn",
         ),
         ({"rope_scaling": {"type": "linear"}}, "rope_scaling: the field 'factor' is missing; expected a number"),
         (

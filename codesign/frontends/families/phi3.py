@@ -11,7 +11,7 @@ from codesign_dialects.transformer.view import View
 
 
 def _decoder(fields: Fields) -> Decoder:
-    # Read by the rotary scaling `longrope`, which is refused.
+    # Read with the rotary scaling `longrope`; without one it says nothing.
     fields.skip("original_max_position_embeddings")
     decoder = llama_decoder(fields, epsilon=1e-5)
     return replace(

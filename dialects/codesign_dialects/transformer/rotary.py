@@ -1,5 +1,8 @@
 """Rotary position embedding, and the scalings of its frequencies that let a model see further than it was trained."""
 
+from collections.abc import Callable
+from typing import cast
+
 from xdsl.dialects.builtin import Float64Type, FloatAttr, IntegerAttr, StringAttr, f64, i64
 from xdsl.ir import Data, SSAValue
 from xdsl.irdl import (
@@ -18,7 +21,7 @@ from xdsl.printer import Printer
 from xdsl.traits import Pure
 from xdsl.utils.exceptions import VerifyException
 
-from codesign_dialects.transformer.rotary_scaling import SCALINGS, RotaryScaling, numbers
+from codesign_dialects.transformer.rotary_scaling import SCALINGS, LongRopeScaling, RotaryScaling, numbers
 from codesign_dialects.transformer.shapes import Tensor, features, verify_activation, verify_per_sequence
 
 ROTARY_STYLES = ("half", "interleaved")
@@ -32,25 +35,32 @@ class RotaryScalingAttr(Data[RotaryScaling]):
 
     @classmethod
     def parse_parameter(cls, parser: AttrParser) -> RotaryScaling:
-        """Parse ``<kind, name = number, …>``: every number of the kind, in its order."""
+        """Parse ``<kind, name = number, name = [number, …], …>``: every number of the kind, in its order."""
         with parser.in_angle_brackets():
             kind = parser.parse_identifier()
             if kind not in SCALINGS:
                 parser.raise_error(f"unknown rotary scaling '{kind}'; known: {', '.join(SCALINGS)}")
-            values: dict[str, float] = {}
+            values: dict[str, float | tuple[float, ...]] = {}
             for name in numbers(SCALINGS[kind]):
                 parser.parse_punctuation(",")
                 parser.parse_keyword(name)
                 parser.parse_punctuation("=")
-                values[name] = float(parser.parse_number())
-        return SCALINGS[kind](**values)
+                listed = parser.parse_optional_comma_separated_list(
+                    parser.Delimiter.SQUARE, lambda: float(parser.parse_number())
+                )
+                values[name] = float(parser.parse_number()) if listed is None else tuple(listed)
+        return cast(Callable[..., RotaryScaling], SCALINGS[kind])(**values)
 
     def print_parameter(self, printer: Printer) -> None:
         """Print what :meth:`parse_parameter` reads."""
         kind = next(name for name, known in SCALINGS.items() if isinstance(self.data, known))
-        values = (f", {name} = {getattr(self.data, name)!r}" for name in numbers(type(self.data)))
+        values = (f", {name} = {_written(getattr(self.data, name))}" for name in numbers(type(self.data)))
         with printer.in_angle_brackets():
             printer.print_string(kind + "".join(values))
+
+
+def _written(value: float | tuple[float, ...]) -> str:
+    return f"[{', '.join(map(repr, value))}]" if isinstance(value, tuple) else repr(value)
 
 
 @irdl_op_definition
@@ -106,12 +116,11 @@ class RotaryOp(IRDLOperation):
         """Features of each head that turn."""
         return features(self.input) // self.heads.value.data if self.size is None else self.size.value.data
 
-    @property
-    def frequencies(self) -> tuple[float, ...]:
-        """Radians a position, one for each pair of features."""
+    def frequencies(self, context: int) -> tuple[float, ...]:
+        """Radians a position, one for each pair of features, where sequences hold up to `context` tokens."""
         theta = self.theta.value.data
         frequencies = tuple(theta ** (-pair / self.turned) for pair in range(0, self.turned, 2))
-        return frequencies if self.scaling is None else self.scaling.data.scaled(frequencies, theta)
+        return frequencies if self.scaling is None else self.scaling.data.scaled(frequencies, theta, context)
 
     @property
     def magnitude(self) -> float:
@@ -137,3 +146,7 @@ class RotaryOp(IRDLOperation):
             raise VerifyException(f"{self.name}: style is one of {', '.join(ROTARY_STYLES)}, got '{self.style.data}'")
         if self.scaling is not None and (problem := self.scaling.data.problem):
             raise VerifyException(f"{self.name}: scaling: {problem}")
+        if self.scaling is not None and isinstance(self.scaling.data, LongRopeScaling):
+            misfit = self.scaling.data.misfit(self.turned)
+            if misfit:
+                raise VerifyException(f"{self.name}: scaling: {misfit}")

@@ -1,7 +1,7 @@
 """Scalings of rotary frequencies, as plain data.
 
-Each turns the frequencies ``theta^(-2i/size)`` of the pairs i into those the model uses, and says what the turned
-features are multiplied by.
+Each turns the frequencies ``theta^(-2i/size)`` of the pairs i into those the model uses for sequences of up to
+`context` tokens, and says what the turned features are multiplied by.
 """
 
 from dataclasses import dataclass, fields
@@ -24,7 +24,7 @@ class LinearScaling:
         """What is wrong with the numbers, if anything is."""
         return _below_one(self.factor)
 
-    def scaled(self, frequencies: tuple[float, ...], theta: float) -> tuple[float, ...]:
+    def scaled(self, frequencies: tuple[float, ...], theta: float, context: int) -> tuple[float, ...]:
         """The frequencies, divided."""
         return tuple(frequency / self.factor for frequency in frequencies)
 
@@ -54,7 +54,7 @@ class Llama3Scaling:
             return f"expected 0 < low <= high and an original context, got {self.low}, {self.high}, {self.original}"
         return _below_one(self.factor)
 
-    def scaled(self, frequencies: tuple[float, ...], theta: float) -> tuple[float, ...]:
+    def scaled(self, frequencies: tuple[float, ...], theta: float, context: int) -> tuple[float, ...]:
         """The frequencies, each divided, kept or blended."""
         scaled: list[float] = []
         for frequency in frequencies:
@@ -96,7 +96,7 @@ class YarnScaling:
             return f"expected a truncate of 0 or 1 and a positive scale, got {self.truncate} and {self.scale}"
         return _below_one(self.factor)
 
-    def scaled(self, frequencies: tuple[float, ...], theta: float) -> tuple[float, ...]:
+    def scaled(self, frequencies: tuple[float, ...], theta: float, context: int) -> tuple[float, ...]:
         """The frequencies, each kept, divided or blended."""
         size = 2 * len(frequencies)
         # The index of the pair that makes so many turns: equation 18 solved for the dimension.
@@ -114,9 +114,56 @@ class YarnScaling:
         return tuple(scaled)
 
 
-RotaryScaling = LinearScaling | Llama3Scaling | YarnScaling
+@dataclass(frozen=True)
+class LongRopeScaling:
+    """LongRoPE (Ding et al., 2024) as Phi-3 has it: every pair divided by a factor of its own, one of `short` where a
+    sequence fits the `original` context, else one of `long`. The turned features are multiplied by `scale`.
 
-SCALINGS: dict[str, type[RotaryScaling]] = {"linear": LinearScaling, "llama3": Llama3Scaling, "yarn": YarnScaling}
+    One choice holds for a whole run, by the tokens it has room for: keys of one factor do not fit queries of another.
+    """
+
+    short: tuple[float, ...]
+    long: tuple[float, ...]
+    original: float
+    scale: float
+
+    @property
+    def magnitude(self) -> float:
+        """Features are multiplied by the stated scale."""
+        return self.scale
+
+    @property
+    def problem(self) -> str | None:
+        """What is wrong with the numbers, if anything is."""
+        if not self.short or len(self.short) != len(self.long):
+            return f"expected as many short as long factors, got {len(self.short)} and {len(self.long)}"
+        wrong = [factor for factor in self.short + self.long if not 0 < factor < 1e12]
+        if wrong or not 1 <= self.original < 1e12 or not 0 < self.scale < 1e6:
+            return (
+                "expected positive factors, an original context and a positive scale, got "
+                f"{wrong[0] if wrong else 'factors'}, {self.original} and {self.scale}"
+            )
+        return None
+
+    def misfit(self, turned: int) -> str | None:
+        """What is wrong where so many features turn, if anything is."""
+        pairs = turned // 2
+        return None if len(self.short) == pairs else f"{len(self.short)} factors for {pairs} pairs of features"
+
+    def scaled(self, frequencies: tuple[float, ...], theta: float, context: int) -> tuple[float, ...]:
+        """The frequencies, each divided."""
+        factors = self.long if context > self.original else self.short
+        return tuple(frequency / factor for frequency, factor in zip(frequencies, factors, strict=True))
+
+
+RotaryScaling = LinearScaling | Llama3Scaling | YarnScaling | LongRopeScaling
+
+SCALINGS: dict[str, type[RotaryScaling]] = {
+    "linear": LinearScaling,
+    "llama3": Llama3Scaling,
+    "yarn": YarnScaling,
+    "longrope": LongRopeScaling,
+}
 """Every scaling by its name."""
 
 

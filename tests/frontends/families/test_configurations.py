@@ -218,7 +218,23 @@ def test_a_field_that_nobody_knows_is_refused(tmp_path, model_type) -> None:
         (
             "phi3",
             {"rope_scaling": {"type": "longrope", "short_factor": [1.0], "long_factor": [2.0]}},
-            "rotary scaling 'longrope' is not supported; supported: default, linear, llama3, yarn",
+            "the field 'original_max_position_embeddings' is missing",
+        ),
+        (
+            "phi3",
+            {
+                "original_max_position_embeddings": 16,
+                "rope_scaling": {"type": "longrope", "short_factor": [1.0], "long_factor": [2]},
+            },
+            "rotary scaling: 1 factors for 4 pairs of features",
+        ),
+        (
+            "phi3",
+            {
+                "original_max_position_embeddings": 16,
+                "rope_scaling": {"type": "longrope", "short_factor": ["1"], "long_factor": [2]},
+            },
+            "'short_factor' must be a list of numbers",
         ),
         ("qwen2", {"layer_types": ["full_attention"] * 5}, "'layer_types' must be a list of 6 str, one a layer, got"),
         (
