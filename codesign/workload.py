@@ -11,12 +11,17 @@ class Workload:
 
     The prompt is worked on in steps of at most `chunk` tokens of each sequence, or all at once (Agrawal et al.,
     "SARATHI: Efficient LLM Inference by Piggybacking Decodes with Chunked Prefills", 2023).
+
+    With `concurrency` such requests, of a single sequence, are served without end: so many are in flight, and a new one
+    comes when one is answered (a closed loop). They join and leave the batch between its steps (Yu et al., "Orca: A
+    Distributed Serving System for Transformer-Based Generative Models", OSDI 2022, section 3.1).
     """
 
     batch: int = 1
     input: int = 512
     output: int = 128
     chunk: int | None = None
+    concurrency: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("batch", "input", "output"):
@@ -24,6 +29,19 @@ class Workload:
                 raise UsageError(f"workload: {name} must be at least 1, got {getattr(self, name)}")
         if self.chunk is not None and self.chunk < 1:
             raise UsageError(f"workload: chunk must be at least 1, got {self.chunk}")
+        if self.concurrency is None:
+            return
+        if self.concurrency < 1:
+            raise UsageError(f"workload: concurrency must be at least 1, got {self.concurrency}")
+        if self.batch != 1:
+            raise UsageError(
+                f"workload: concurrency counts requests of one sequence each; expected batch 1, got {self.batch}"
+            )
+
+    @property
+    def in_flight(self) -> int:
+        """Sequences that have a KV cache at the same time."""
+        return self.concurrency or self.batch
 
     @property
     def context(self) -> int:

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.polynomial.legendre import leggauss
 
 from codesign.program import Program
 from codesign.workload import Workload
@@ -12,77 +11,38 @@ from codesign_cost.demand import Array, Demand, Table
 from codesign_cost.energy import EnergyRates, idle_power
 from codesign_cost.laws import Law, Usage
 from codesign_cost.machine import Machine
+from codesign_cost.points import Points, folded
 from codesign_cost.reader import read_demand
+from codesign_cost.serving.continuous import closed_loop
 
 CAUSES = ("compute", "memory", "latency", "network")
 
-_NODES = 4
-"""Positions of a generation at which decode is priced: time is smooth between them, so that few are exact enough."""
 
-_ABSCISSAE, _WEIGHTS = leggauss(_NODES)
-
-
-@dataclass(frozen=True)
-class Points:
-    """Steps at which a request is priced: the prompt's, then some of its generation, each standing for several.
-
-    `weights` ``[2, points]`` sums them up to the two phases, prefill and decode.
-    """
-
-    tokens: Array
-    past: Array
-    weights: Array
-
-    @classmethod
-    def of(cls, workload: Workload) -> "Points":
-        """The points of a request: every step of a short generation, Gauss-Legendre nodes of a longer one; the chunks
-        of a prompt likewise, but for the last, which may be shorter."""
-        steps = workload.output - 1
-        chunk = min(workload.chunk or workload.input, workload.input)
-        full = -(-workload.input // chunk) - 1
-        chunks, chunk_weights = _nodes(full)
-        generated, weights = _nodes(steps)
-        begun = float(full * chunk)
-        prompt = len(chunks) + 1
-        phases = np.zeros((2, prompt + len(generated)))
-        phases[0, :prompt] = [*chunk_weights, 1]
-        phases[1, prompt:] = weights
-        return cls(
-            tokens=np.concatenate([np.full(len(chunks), chunk), [workload.input - begun], np.ones(len(generated))]),
-            past=np.concatenate([chunks * chunk, [begun], workload.input + generated]),
-            weights=phases,
-        )
-
-    def weights_of(self, table: Table) -> Array:
-        """The weights for a table, which may have folded the generation into one point."""
-        kept = table.repeat.shape[1]
-        if kept == self.weights.shape[1]:
-            return self.weights
-        return np.concatenate([self.weights[:, : kept - 1], self.weights[:, kept - 1 :].sum(axis=1, keepdims=True)], 1)
-
-
-def _nodes(steps: int) -> tuple[Array, Array]:
-    """Which of `steps` steps are priced, and how many each stands for."""
-    if steps <= _NODES:
-        return np.arange(steps, dtype=np.float64), np.ones(steps)
-    return (steps - 1 + steps * _ABSCISSAE) / 2, _WEIGHTS * steps / 2
+def points_of(workload: Workload, stages: int) -> Points:
+    """The points of a workload: of a server where it states a concurrency, else of a batch in step."""
+    return closed_loop(workload, stages) if workload.concurrency else Points.of(workload, stages)
 
 
 @dataclass(frozen=True)
 class Spent:
-    """One table of a request on one chip, and the weights that sum its points up to prefill and decode."""
+    """One table of a request on one chip, and what sums its points up to seconds and work of prefill and decode."""
 
     table: Table
     usage: Usage
     weights: Array
+    work: Array
 
     def by_operation(self) -> Array:
         """Seconds of each operation over all runs and steps, ``[operations, 2, designs]``."""
         return self.weights @ (self.usage.seconds * self.table.repeat)
 
-    def total(self, quantity: Array | float) -> Array:
-        """`quantity`, one of a run of each operation, over all operations, runs and steps, ``[2, designs]``."""
+    def seconds(self, quantity: Array) -> Array:
+        """Seconds of a run of each operation over all operations, runs and steps, ``[2, designs]``."""
         return self.weights @ (quantity * self.table.repeat).sum(axis=0)
+
+    def done(self, quantity: Array | float) -> Array:
+        """What a run of each operation does, over all operations, runs and steps of all stages, ``[2, designs]``."""
+        return self.work @ (quantity * self.table.repeat).sum(axis=0)
 
     def by_cause(self) -> Iterator[tuple[str, Array]]:
         """Seconds by what they are spent on."""
@@ -97,15 +57,9 @@ class Spent:
 
 @dataclass(frozen=True)
 class Request:
-    """A request as it runs: what it spends on one chip, and how batches follow each other through a pipeline.
-
-    A batch passes a pipeline in `parts`, as many as there are stages or sequences; every part takes the whole model's
-    time for each token, and all of them are under way at once.
-    """
+    """A request as it runs: what it spends on each of the chips that share a layer."""
 
     spent: tuple[Spent, ...]
-    parts: int
-    stages: int
     tensor: int
     energy: EnergyRates
 
@@ -118,14 +72,12 @@ class Request:
         CostError
             When the program holds an operation, or the chip a unit, that the model does not know.
         """
-        parts = min(machine.pipeline, workload.batch)
-        points = Points.of(workload)
-        batch = -(-workload.batch // parts)
-        demand = read_demand(program, batch=batch, tokens=points.tokens, past=points.past)
-        return cls.on(demand, points, machine, law, parts)
+        points = points_of(workload, machine.pipeline)
+        demand = read_demand(program, batch=points.batch, tokens=points.tokens, past=points.past)
+        return cls.on(demand, points, machine, law)
 
     @classmethod
-    def on(cls, demand: Demand, points: Points, machine: Machine, law: Law, parts: int = 1) -> "Request":
+    def on(cls, demand: Demand, points: Points, machine: Machine, law: Law) -> "Request":
         """The request of a demand that was read before."""
         closer = law.closer and law.closer(machine, demand.tables)
         law = closer or law
@@ -134,19 +86,14 @@ class Request:
         if law.overlap is not None:
             usages = law.overlap(demand.tables, usages, machine)
         spent = tuple(
-            Spent(table, usage, points.weights_of(table)) for table, usage in zip(demand.tables, usages, strict=True)
+            Spent(table, usage, folded(points.weights, table), folded(points.work, table))
+            for table, usage in zip(demand.tables, usages, strict=True)
         )
-        return cls(spent, parts, machine.pipeline, machine.tensor, EnergyRates.of(machine))
-
-    @property
-    def fill(self) -> Array:
-        """What the prompt and the generation take of the time one part takes, ``[2, 1]``: in the prompt the last part
-        waits for those before it."""
-        return np.array([[(self.parts + self.stages - 1) / self.stages], [1.0]])
+        return cls(spent, machine.tensor, EnergyRates.of(machine))
 
     def seconds(self) -> Array:
         """Seconds of prefill and decode, ``[2, designs]``."""
-        return self.fill * sum(own.total(own.usage.seconds) for own in self.spent)
+        return sum((own.seconds(own.usage.seconds) for own in self.spent), np.zeros((2, 1)))
 
     def joules(self) -> dict[str, Array]:
         """Joules of both phases on all chips by cause, without what idles; ``[2, designs]`` each."""
@@ -155,7 +102,7 @@ class Request:
             for cause, joules in self.energy.joules(own.usage).items():
                 if isinstance(joules, float):
                     continue  # nothing of this kind
-                total = self.parts * self.tensor * own.total(joules)
+                total = self.tensor * own.done(joules)
                 found[cause] = found[cause] + total if cause in found else total
         return found
 
@@ -165,7 +112,7 @@ class Request:
         for own in self.spent:
             for cause, seconds in own.by_cause():
                 if seconds.any():
-                    found[cause] = found[cause] + self.fill * own.total(seconds)
+                    found[cause] = found[cause] + own.seconds(seconds)
         return found
 
     def by_operation(self) -> dict[str, Array]:
@@ -173,7 +120,7 @@ class Request:
         found: dict[str, Array] = {}
         for own in self.spent:
             for name, seconds in zip(own.table.names, own.by_operation(), strict=True):
-                found[name] = found.get(name, np.zeros((2, 1))) + self.fill * seconds
+                found[name] = found.get(name, np.zeros((2, 1))) + seconds
         return found
 
 

@@ -62,8 +62,8 @@ class Product:
 
 @dataclass(frozen=True)
 class Attention:
-    """Attention of one layer, of `tokens` behind `past` ones: `pairs` query-key pairs for each head of each sequence,
-    `context` keys read, in blocks of `block` keys, or 0 for all at once.
+    """Attention of one layer, of `tokens` of each of `batch` sequences behind `past` ones: `pairs` query-key pairs for
+    each head of each sequence, `context` keys read, in blocks of `block` keys, or 0 for all at once.
 
     A key has `size` features, a value `value_size`. Of each token a KV head stores `copies` rows of `size`: key and
     value, or one where the value is a part of the key.
@@ -71,7 +71,7 @@ class Attention:
 
     name: str
     repeat: Array
-    batch: int
+    batch: Array | float
     heads: int
     kv_heads: int
     size: int
@@ -186,7 +186,7 @@ class Attentions:
         return cls(
             names=tuple(item.name for item in items),
             repeat=_points([item.repeat for item in items]),
-            batch=_column([item.batch for item in items]),
+            batch=_points([item.batch + np.zeros_like(item.tokens) for item in items]),
             heads=_column([item.heads for item in items]),
             kv_heads=_column([item.kv_heads for item in items]),
             size=_column([item.size for item in items]),

@@ -33,7 +33,7 @@ class Fit:
         if cache is not None:
             heads = cache.heads.data
             sequence = cache.nbytes(1, workload.context) * -(-heads // machine.tensor) * machine.tensor // heads
-        return cls(weight_bytes(program), sequence, workload.batch, machine.chips * machine.memory_capacity)
+        return cls(weight_bytes(program), sequence, workload.in_flight, machine.chips * machine.memory_capacity)
 
     @property
     def cache(self) -> int:
@@ -77,7 +77,8 @@ def check(program: Program, machine: Machine, workload: Workload) -> Fit:
     available = int(np.min(fit.available))
     tries = ["a narrower format", "a smaller batch or context"]
     if fit.largest_batch:
-        tries.insert(0, f"--batch {fit.largest_batch}")
+        option = "--batch" if workload.concurrency is None else "--concurrency"
+        tries.insert(0, f"{option} {fit.largest_batch}")
     more = fewest_chips(program, machine, workload)
     if more is not None:
         tries.insert(0, f"--chips {more}")

@@ -9,7 +9,7 @@ from codesign.chips import Chip
 from codesign.program import Program
 from codesign.workload import Workload
 from codesign_cost.area import chip_area
-from codesign_cost.combiner import CAUSES, Points, Request, idle_joules
+from codesign_cost.combiner import CAUSES, Request, idle_joules, points_of
 from codesign_cost.demand import Array
 from codesign_cost.energy import LAW as ENERGY
 from codesign_cost.errors import CostError
@@ -38,8 +38,10 @@ def price(program: Program, chip: Chip, workload: Workload, *, chips: int = 1, s
     CostError
         When the program holds an operation, or the chip a unit, that the model does not know.
     """
-    if program.batch not in (None, workload.batch):
-        raise CostError(f"{program.name} is specialized to batch={program.batch}; the workload has {workload.batch}")
+    if program.batch not in (None, workload.in_flight):
+        raise CostError(
+            f"{program.name} is specialized to batch={program.batch}; the workload has {workload.in_flight}"
+        )
     machine = _machine_for(program, chip, chips, stages)
     law = law_of(machine)
     needs = list(elementwise_operations(program))
@@ -51,7 +53,7 @@ def price(program: Program, chip: Chip, workload: Workload, *, chips: int = 1, s
     by_cause = {cause: seconds[:, 0].tolist() for cause, seconds in request.by_cause().items()}
     by_operation = {name: seconds[:, 0].tolist() for name, seconds in request.by_operation().items()}
     prefill, decode = request.seconds()[:, 0].tolist()
-    latency, tokens = prefill + decode, workload.batch * workload.output
+    latency, tokens = prefill + decode, workload.in_flight * workload.output
     joules = {cause: float(own.sum()) for cause, own in request.joules().items()}
     joules["idle"] = float(idle_joules(machine, np.array(latency)))
     system = _system(chip)
@@ -69,13 +71,14 @@ def price(program: Program, chip: Chip, workload: Workload, *, chips: int = 1, s
         chips=machine.chips,
         stages=machine.pipeline,
         batch=workload.batch,
+        concurrency=workload.concurrency,
         input=workload.input,
         output=workload.output,
         ttft_s=prefill,
         tpot_s=decode / (workload.output - 1) if workload.output > 1 else None,
         latency_s=latency,
         tokens_per_second=rate,
-        tokens_per_second_per_user=rate / workload.batch,
+        tokens_per_second_per_user=rate / workload.in_flight,
         energy_per_token_j=energy / tokens,
         boundary="chip" if share is None else "system",
         power_w=energy / latency,
@@ -128,8 +131,8 @@ def price_designs(
     """
     base = _machine_for(program, chip, chips, stages)
     count = len(next((values for own in changes.values() for values in own.values()), ()))
-    points, parts = Points.of(workload), min(base.pipeline, workload.batch)
-    demand = read_demand(program, batch=-(-workload.batch // parts), tokens=points.tokens, past=points.past)
+    points = points_of(workload, base.pipeline)
+    demand = read_demand(program, batch=points.batch, tokens=points.tokens, past=points.past)
     law, system = law_of(base), _system(chip)
     columns: list[Array] = []
     for start in range(0, count, _CHUNK):
@@ -140,9 +143,9 @@ def price_designs(
         machine = vary(base, chunk)
         fit = Fit.of(program, machine, workload)
         machine = replace(machine, resident=np.asarray(fit.needed <= machine.chips * machine.sram_capacity()))
-        request = Request.on(demand, points, machine, law, parts)
+        request = Request.on(demand, points, machine, law)
         seconds = request.seconds()
-        latency, tokens = seconds.sum(axis=0), workload.batch * workload.output
+        latency, tokens = seconds.sum(axis=0), workload.in_flight * workload.output
         joules = sum(own.sum(axis=0) for own in request.joules().values()) + idle_joules(machine, latency)
         share = _wall_share(machine, chip, system)
         joules = joules if share is None else share * joules

@@ -44,15 +44,19 @@ def expert_ranks(program: Program) -> set[int]:
     return {op.ranks.value.data for op in exchanges}
 
 
-def read_demand(program: Program, *, batch: int, tokens: Array, past: Array) -> Demand:
+def read_demand(program: Program, *, batch: Array | int, tokens: Array, past: Array) -> Demand:
     """The demand of steps: `batch` sequences, `tokens` new tokens each, after `past` tokens (one value a point).
+
+    Sequences of several kinds may share a step, prompts among those that generate: ``[kinds, points]``, with at least
+    one token each, even where the batch of a kind is 0.
 
     Raises
     ------
     CostError
         For an operation the model does not know.
     """
-    reader = _Reader(program.module, batch, tokens, past)
+    tokens, past = np.atleast_2d(tokens), np.atleast_2d(past)
+    reader = _Reader(program.module, np.broadcast_to(np.asarray(batch, np.float64), past.shape), tokens, past)
     reader.step(program.step)
     return Demand.of(reader.items)
 
@@ -80,7 +84,8 @@ def _operations(program: Program, wanted: Callable[[type[Operation]], bool]) -> 
 
 @dataclass(frozen=True)
 class _Tensor:
-    """What is known of an activation: its tokens, and whether each chip holds a part of its features only."""
+    """What is known of an activation: its tokens of each sequence, ``[kinds, points]``, and whether each chip holds a
+    part of its features only."""
 
     tokens: Array
     sharded: bool = False
@@ -104,15 +109,18 @@ class _Load:
 
 
 class _Reader:
-    """Walks the step, carrying what is known of each value, and notes the work of each operation."""
+    """Walks the step, carrying what is known of each value, and notes the work of each operation.
 
-    def __init__(self, module: ModuleOp, batch: int, tokens: Array, past: Array):
+    What is known of a sequence is ``[kinds, points]``, what is noted of an operation ``[points]``.
+    """
+
+    def __init__(self, module: ModuleOp, batch: Array, tokens: Array, past: Array):
         self.functions = {op.sym_name.data: op for op in module.ops if isinstance(op, func.FuncOp)}
         self.batch = batch
         self.past = past
         self.tokens = tokens
         self.items: list[Item] = []
-        self.repeat: Array = np.ones_like(past)
+        self.repeat: Array = np.ones_like(past[0])
         self.iterations: Array = np.ones_like(past)
         self.tensors: dict[SSAValue, _Tensor] = {}
         self.loads: dict[SSAValue, _Load] = {}
@@ -147,7 +155,7 @@ class _Reader:
         block = self.functions[op.layer.string_value()].body.block
         streams = [operand for operand in op.operands if operand in self.tensors]
         if streams:  # what a stage of a pipeline hands to the next
-            elements = self.batch * self._tensor(streams[0]).tokens * features(streams[0])
+            elements = self._rows(self._tensor(streams[0])) * features(streams[0])
             self.items.append(Collective("send", self.repeat, elements, "send"))
         _, *arguments = block.args
         for argument, operand in zip(arguments, op.operands, strict=True):
@@ -185,7 +193,7 @@ class _Reader:
         self.tensors[op.result] = _Tensor(self.tokens)
         row = encoding_of(op.table.type).bits((1, features(op.table))) / 8
         name = op.name.removeprefix("transformer.")
-        self._note_elementwise(name, op.result, memory_bytes=self.batch * self.tokens * row)
+        self._note_elementwise(name, op.result, memory_bytes=self._rows(self.tensors[op.result]) * row)
 
     def read_linear(self, op: Operation) -> None:
         assert isinstance(op, transformer.LinearOp)
@@ -196,8 +204,8 @@ class _Reader:
         self.items.append(
             Product(
                 name="head" if last else _parameter(weight),
-                repeat=self.repeat * self.iterations,
-                rows=self.batch * input.tokens,
+                repeat=self._repeat,
+                rows=self._rows(input),
                 columns=columns,
                 reduction=reduction,
                 weight=encoding_of(weight.type),
@@ -225,8 +233,8 @@ class _Reader:
         self.items.append(
             Product(
                 name=_parameter(op.weight),
-                repeat=self.repeat * self.iterations,
-                rows=self.batch * input.tokens,
+                repeat=self._repeat,
+                rows=self._rows(input),
                 columns=columns,
                 reduction=reduction,
                 weight=encoding_of(op.weight.type),
@@ -252,7 +260,7 @@ class _Reader:
         experts, hidden, _ = shape_of(op.up)
         top_k = gates.top_k.value.data if isinstance(gates, transformer.ExpertGatesOp) else experts
         input = self._tensor(op.input)
-        load = _Load.of(experts, top_k, self.batch * input.tokens, None)
+        load = _Load.of(experts, top_k, self._rows(input), None)
         for weight, split in ((op.gate, "columns"), (op.up, "columns"), (op.down, "rows")):
             self._note_experts(weight, op.input, load, split, opens=weight is not op.up, integer=False)
         self._note_chosen("gate", load, hidden, sharded=True)
@@ -263,7 +271,7 @@ class _Reader:
     def read_dispatch(self, op: Operation) -> None:
         """Tokens are gathered on the way to the experts' products."""
         assert isinstance(op, transformer.DispatchOp)
-        tokens = self.batch * self._tensor(op.input).tokens
+        tokens = self._rows(self._tensor(op.input))
         capacity = np.array([op.capacity(int(count)) for count in tokens], np.float64)
         self.loads[op.dispatched] = _Load.of(op.count, op.top_k, tokens, capacity)
 
@@ -294,7 +302,7 @@ class _Reader:
         assert isinstance(op, transformer.AllToAllOp)
         load = self.loads[op.result] = replace(self.loads[op.input], exchanged=True)
         elements = load.kept * features(op.input)
-        self.items.append(Collective("all_to_all", self.repeat * self.iterations, elements, "all_to_all"))
+        self.items.append(Collective("all_to_all", self._repeat, elements, "all_to_all"))
 
     def read_combine(self, op: Operation) -> None:
         """Experts that chips divide leave partial sums; those that stand on one each, its share of the tokens."""
@@ -312,7 +320,7 @@ class _Reader:
         self.items.append(
             Product(
                 name=_parameter(weight),
-                repeat=self.repeat * self.iterations * load.active,
+                repeat=self._repeat * load.active,
                 rows=load.kept / load.active,
                 columns=columns,
                 reduction=reduction,
@@ -327,13 +335,13 @@ class _Reader:
 
     def _note_chosen(self, name: str, load: "_Load", width: int, *, sharded: bool) -> None:
         """Elementwise work over the `width` features of every choice that was kept."""
-        self._note(name, load.kept, width, 0 * self.past, self.repeat * self.iterations, sharded=sharded)
+        self._note(name, load.kept, width, 0 * load.kept, self._repeat, sharded=sharded)
 
     def read_append(self, op: Operation) -> None:
         assert isinstance(op, transformer.AppendKVOp)
         cache = cache_of(op.cache)
-        tokens = self._tensor(op.keys).tokens
-        per_token = cache.copies * cache.encoding.data.bits((self.batch, cache.heads.data, cache.size.data)) / 8
+        tokens = self._rows(self._tensor(op.keys))
+        per_token = cache.copies * float(cache.encoding.data.bits((cache.heads.data, cache.size.data))) / 8
         self._note_elementwise("append_kv", op.keys, memory_bytes=per_token * tokens, heads=cache.heads.data)
 
     def read_attention(self, op: Operation) -> None:
@@ -372,27 +380,32 @@ class _Reader:
         queries = self._tensor(op.queries)
         cache = cache_of(op.cache)
         heads = op.heads.value.data
-        self.items.append(
-            Attention(
-                name="attention",
-                repeat=self.repeat,  # a loop over key blocks is one attention: its iterations are in the pairs
-                batch=self.batch,
-                heads=heads,
-                kv_heads=cache.heads.data,
-                size=cache.size.data,
-                tokens=queries.tokens,
-                past=self.past,
-                context=context,
-                pairs=pairs,
-                cache=cache.encoding.data,
-                value_size=cache.values.data,
-                copies=cache.copies,
-                block=block,
+        for batch, tokens, past, own_context, own_pairs in zip(
+            self.batch, queries.tokens, self.past, context, pairs, strict=True
+        ):
+            self.items.append(
+                Attention(
+                    name="attention",
+                    # A loop over key blocks is one attention: its iterations are in the pairs.
+                    repeat=self.repeat * (batch > 0),
+                    batch=np.where(batch > 0, batch, 1),  # of what does not run any will do, but none
+                    heads=heads,
+                    kv_heads=cache.heads.data,
+                    size=cache.size.data,
+                    tokens=tokens,
+                    past=past,
+                    context=own_context,
+                    pairs=own_pairs,
+                    cache=cache.encoding.data,
+                    value_size=cache.values.data,
+                    copies=cache.copies,
+                    block=block,
+                )
             )
-        )
+        scores = (self.batch * pairs).sum(axis=0)
         if op.softcap is not None:
-            self._note("softcap", self.batch * pairs, heads, 0 * pairs, self.repeat, sharded=queries.sharded)
-        self._note("softmax", self.batch * pairs, heads, 0 * pairs, self.repeat, sharded=queries.sharded)
+            self._note("softcap", scores, heads, 0 * scores, self.repeat, sharded=queries.sharded)
+        self._note("softmax", scores, heads, 0 * scores, self.repeat, sharded=queries.sharded)
         self.tensors[op.results[0]] = queries
 
     def read_elementwise(self, op: Operation) -> None:
@@ -424,10 +437,9 @@ class _Reader:
 
     def _note_elementwise(self, name: str, value: SSAValue, memory_bytes: Array | None = None, heads: int = 1) -> None:
         tensor = self._tensor(value)
-        rows = self.batch * tensor.tokens
-        moved = np.zeros_like(self.past) if memory_bytes is None else memory_bytes
-        repeat = self.repeat * self.iterations
-        self._note(name, rows, features(value), moved, repeat, sharded=tensor.sharded, heads=heads)
+        rows = self._rows(tensor)
+        moved = 0 * rows if memory_bytes is None else memory_bytes
+        self._note(name, rows, features(value), moved, self._repeat, sharded=tensor.sharded, heads=heads)
 
     def _note(
         self,
@@ -455,8 +467,17 @@ class _Reader:
         )
 
     def _note_collective(self, value: SSAValue, kind: str) -> None:
-        elements = self.batch * self._tensor(value).tokens * features(value)
-        self.items.append(Collective(kind, self.repeat * self.iterations, elements, kind))
+        elements = self._rows(self._tensor(value)) * features(value)
+        self.items.append(Collective(kind, self._repeat, elements, kind))
+
+    @property
+    def _repeat(self) -> Array:
+        """How often an operation runs; in a loop for all kinds of sequences as often as for the longest."""
+        return self.repeat * self.iterations.max(axis=0)
+
+    def _rows(self, tensor: _Tensor) -> Array:
+        """Tokens of all sequences of a step."""
+        return (self.batch * tensor.tokens).sum(axis=0)
 
     def _tensor(self, value: SSAValue) -> _Tensor:
         return self.tensors[value]

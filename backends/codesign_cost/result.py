@@ -8,6 +8,9 @@ from dataclasses import asdict, dataclass, field
 class CostResult:
     """The price of one workload on one chip, or on several together.
 
+    With a `concurrency` it is that of one request of so many in flight: `ttft_s` includes its waiting, `tpot_s` the
+    steps that others' prompts take, both in the mean.
+
     `tokens_per_second` counts the output tokens of all users over the whole request, prompt included;
     `tokens_per_second_per_user` is its share of each. `tpot_s` is the mean of the tokens after the first, None when
     there are none. `energy_per_token_j` is the request's joules over its output tokens, within `boundary`: the chips
@@ -23,6 +26,7 @@ class CostResult:
     chips: int
     stages: int
     batch: int
+    concurrency: int | None
     input: int
     output: int
     ttft_s: float

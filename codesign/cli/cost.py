@@ -43,6 +43,13 @@ def cost(
     chunk: Annotated[
         int | None, typer.Option(help="Prompt tokens a step at most; all at once if not given.", show_default=False)
     ] = None,
+    concurrency: Annotated[
+        int | None,
+        typer.Option(
+            help="Requests in flight at a server that batches continuously: one comes when another is answered.",
+            show_default=False,
+        ),
+    ] = None,
     token_price: Annotated[
         float | None,
         typer.Option(
@@ -68,7 +75,7 @@ def cost(
     from codesign.workload import Workload
 
     wanted = None if spec is None else load_spec(spec)
-    workload = Workload(batch, input, output, chunk)
+    workload = Workload(batch, input, output, chunk, concurrency)
     documents: list[Document] = []
     with progress("pricing"):
         program = api.load_model(model)
@@ -85,7 +92,8 @@ def cost(
         write_json(documents[0] if len(documents) == 1 else {"results": documents})
         return
     Output().show(price_table(documents))
-    note(f"{program.name}, batch {batch}, {input} tokens in, {output} out")
+    load = f"batch {batch}" if concurrency is None else f"{concurrency} requests in flight"
+    note(f"{program.name}, {load}, {input} tokens in, {output} out")
 
 
 def break_even(document: Document, token_price: float) -> int | None:

@@ -15,9 +15,9 @@ from codesign.passes.block_attention import BlockAttentionPass
 from codesign.passes.quantize import QuantizePass
 from codesign.program import Program
 from codesign.workload import Workload
-from codesign_cost.combiner import Points
 from codesign_cost.demand import Array, Attentions, Collectives, Demand, Elementwises, Products
 from codesign_cost.errors import CostError
+from codesign_cost.points import Points
 from codesign_cost.reader import kv_cache_type, read_demand, unknown_operations, weight_bytes
 
 Build = Callable[..., Program]
@@ -110,7 +110,7 @@ def test_chunks_of_a_prompt_are_the_prompt(build_program: Build, input: int, out
     def attended(workload: Workload) -> list[float]:
         points = Points.of(workload)
         demand = read_demand(build_program("tiny"), batch=1, tokens=points.tokens, past=points.past)
-        assert points.weights[0] @ points.tokens == pytest.approx(input)
+        assert points.weights[0] @ points.tokens[0] == pytest.approx(input)
         return (points.weights @ table(demand, Attentions).pairs[0, :, 0]).tolist()
 
     assert attended(Workload(1, input, output, chunk)) == pytest.approx(attended(Workload(1, input, output)))

@@ -1,0 +1,83 @@
+"""Points: the few steps of the model at which a workload is priced, each standing for many."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.polynomial.legendre import leggauss
+
+from codesign.workload import Workload
+from codesign_cost.demand import Array, Table
+
+_NODES = 4
+"""Positions of a generation at which decode is priced: time is smooth between them, so that few are exact enough."""
+
+_ABSCISSAE, _WEIGHTS = leggauss(_NODES)
+
+
+@dataclass(frozen=True)
+class Points:
+    """Steps at which a workload is priced, the prompt's before those of its generation.
+
+    In a step each of `batch` sequences takes `tokens` behind `past` earlier ones, ``[kinds, points]``, where sequences
+    of several kinds may share it. `weights` ``[2, points]`` sum seconds up to the two phases, prefill and decode;
+    `work` sums what is done by the stages of a pipeline all together, where many steps are under way at once.
+    """
+
+    batch: Array
+    tokens: Array
+    past: Array
+    weights: Array
+    work: Array
+
+    @classmethod
+    def of(cls, workload: Workload, stages: int = 1) -> "Points":
+        """The points of a request: every step of a short generation, Gauss-Legendre nodes of a longer one; the chunks
+        of a prompt likewise, but for the last, which may be shorter.
+
+        A batch passes a pipeline in as many parts as there are stages or sequences; each takes the whole model's time
+        for each token, and all of them are under way at once. In the prompt the last part waits for those before it.
+        """
+        chunks, sizes, prompt = prompt_chunks(workload)
+        generated, steps = generation(workload)
+        parts = min(stages, workload.batch)
+        phases = np.zeros((2, len(chunks) + len(generated)))
+        phases[0, : len(chunks)] = prompt
+        phases[1, len(chunks) :] = steps
+        return cls(
+            batch=np.full((1, phases.shape[1]), float(-(-workload.batch // parts))),
+            tokens=np.concatenate([sizes, np.ones(len(generated))])[None],
+            past=np.concatenate([chunks, generated])[None],
+            weights=phases * [[(parts + stages - 1) / stages], [1.0]],
+            work=parts * phases,
+        )
+
+
+def prompt_chunks(workload: Workload) -> tuple[Array, Array, Array]:
+    """Steps of a prompt that are priced: tokens before them, their own tokens, and how many steps each stands for."""
+    chunk = min(workload.chunk or workload.input, workload.input)
+    full = -(-workload.input // chunk) - 1
+    chunks, weights = _nodes(full)
+    begun = float(full * chunk)
+    sizes = np.full(len(chunks) + 1, float(chunk))
+    sizes[-1] = workload.input - begun
+    return np.append(chunks * chunk, begun), sizes, np.append(weights, 1.0)
+
+
+def generation(workload: Workload) -> tuple[Array, Array]:
+    """Steps of a generation that are priced: tokens before them, and how many steps each stands for."""
+    positions, weights = _nodes(workload.output - 1)
+    return workload.input + positions, weights
+
+
+def folded(weights: Array, table: Table) -> Array:
+    """Weights ``[2, points]`` for a table, which may have folded all points after the first into one."""
+    if table.repeat.shape[1] == weights.shape[1]:
+        return weights
+    return np.stack([weights[:, 0], weights[:, 1:].sum(axis=1)], axis=1)
+
+
+def _nodes(steps: int) -> tuple[Array, Array]:
+    """Which of `steps` steps are priced, and how many each stands for."""
+    if steps <= _NODES:
+        return np.arange(steps, dtype=np.float64), np.ones(steps)
+    return (steps - 1 + steps * _ABSCISSAE) / 2, _WEIGHTS * steps / 2
