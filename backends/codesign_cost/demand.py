@@ -63,7 +63,8 @@ class Product:
 @dataclass(frozen=True)
 class Attention:
     """Attention of one layer, of `tokens` of each of `batch` sequences behind `past` ones: `pairs` query-key pairs for
-    each head of each sequence, `context` keys read, in blocks of `block` keys, or 0 for all at once.
+    each head of each sequence, `context` keys seen, in blocks of `block` keys, or 0 for all at once. Each block of
+    `queries` tokens reads its keys anew, `read` keys in all; where `queries` is 0 the IR states no blocks of them.
 
     A key has `size` features, a value `value_size`. Of each token a KV head stores `copies` rows of `size`: key and
     value, or one where the value is a part of the key.
@@ -78,11 +79,13 @@ class Attention:
     tokens: Array
     past: Array
     context: Array
+    read: Array
     pairs: Array
     cache: Encoding
     value_size: int
     copies: int
     block: int
+    queries: int
 
 
 @dataclass(frozen=True)
@@ -173,11 +176,13 @@ class Attentions:
     tokens: Array
     past: Array
     context: Array
+    read: Array
     pairs: Array
     token_bytes: Array
     value_size: Array
     copies: Array
     block: Array
+    queries: Array
     caches: tuple[Encoding, ...]
 
     @classmethod
@@ -193,6 +198,7 @@ class Attentions:
             tokens=_points([item.tokens for item in items]),
             past=_points([item.past for item in items]),
             context=_points([item.context for item in items]),
+            read=_points([item.read for item in items]),
             pairs=_points([item.pairs for item in items]),
             token_bytes=_column(
                 [item.copies * float(item.cache.bits((item.kv_heads, item.size))) / 8 for item in items]
@@ -200,6 +206,7 @@ class Attentions:
             value_size=_column([item.value_size for item in items]),
             copies=_column([item.copies for item in items]),
             block=_column([item.block for item in items]),
+            queries=_column([item.queries for item in items]),
             caches=tuple(item.cache for item in items),
         )
 
@@ -210,8 +217,13 @@ class Attentions:
 
     @property
     def kv_bytes(self) -> Array:
-        """Stored bytes of the keys and values of all sequences, read once."""
+        """Stored bytes of the keys and values of all sequences."""
         return self.batch * self.token_bytes * self.context
+
+    @property
+    def read_bytes(self) -> Array:
+        """Those bytes, as often as the IR's blocks of queries read them: once without such blocks."""
+        return self.batch * self.token_bytes * self.read
 
 
 @dataclass(frozen=True)

@@ -52,11 +52,13 @@ class Measured:
             tokens=tokens * _ONE,
             past=past * _ONE,
             context=context * _ONE,
+            read=context * _ONE,
             pairs=pairs * _ONE,
             cache=cache,
             value_size=size,
             copies=2,
             block=0,
+            queries=0,
         )
 
     def _product(self) -> Product:

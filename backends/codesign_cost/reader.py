@@ -108,6 +108,27 @@ class _Load:
         return cls(kept, experts * (1 - (1 - top_k / experts) ** tokens))
 
 
+@dataclass(frozen=True)
+class _QueryBlocks:
+    """A step's `tokens` in blocks of up to `queries`."""
+
+    queries: int
+    tokens: Array
+
+    @property
+    def extent(self) -> Array:
+        """Tokens of each block: the last one ends with the last token, whatever it shares with the one before it."""
+        return np.minimum(self.tokens, self.queries)
+
+    @property
+    def starts(self) -> Array:
+        """Tokens before each block ``[kinds, points, blocks]``, not a number where a point has fewer blocks."""
+        counts = np.maximum(np.ceil(self.tokens / self.queries), 1)
+        blocks = np.arange(int(counts.max()))
+        starts = np.minimum(blocks * self.extent[..., None], (self.tokens - self.extent)[..., None])
+        return np.where(blocks < counts[..., None], starts, np.nan)
+
+
 class _Reader:
     """Walks the step, carrying what is known of each value, and notes the work of each operation.
 
@@ -122,6 +143,8 @@ class _Reader:
         self.items: list[Item] = []
         self.repeat: Array = np.ones_like(past[0])
         self.iterations: Array = np.ones_like(past)
+        self.query_blocks: _QueryBlocks | None = None
+        self.context: Array = np.zeros_like(past)
         self.tensors: dict[SSAValue, _Tensor] = {}
         self.loads: dict[SSAValue, _Load] = {}
         self.indices: dict[SSAValue, Array] = {}
@@ -173,7 +196,9 @@ class _Reader:
         assert isinstance(op, scf.ForOp)
         bounds = [self._index(op, value) for value in (op.lb, op.ub, op.step)]
         outer = self.iterations
-        self.iterations = outer * np.maximum(np.ceil((bounds[1] - bounds[0]) / bounds[2]), 0)
+        # Blocks of keys within blocks of queries are counted in the mean, which is no whole number.
+        steps = (bounds[1] - bounds[0]) / bounds[2]
+        self.iterations = outer * np.maximum(np.where(bounds[2] == 1, steps, np.ceil(steps)), 0)
         block = op.body.block
         self.indices[block.args[0]] = bounds[0]
         for argument, operand in zip(block.args[1:], op.iter_args, strict=True):
@@ -183,10 +208,37 @@ class _Reader:
         for result, operand in zip(op.res, op.iter_args, strict=True):
             self._copy(operand, result)
 
+    def read_query_blocks(self, op: Operation) -> None:
+        assert isinstance(op, transformer.QueryBlocksOp)
+        self._copy(op.input, op.attended)
+        self.indices[op.count] = np.ceil(self._tensor(op.input).tokens / op.queries.value.data)
+
+    def read_take_block(self, op: Operation) -> None:
+        assert isinstance(op, transformer.TakeBlockOp)
+        input = self._tensor(op.input)
+        self.query_blocks = _QueryBlocks(op.queries.value.data, input.tokens)
+        self.tensors[op.taken] = replace(input, tokens=self.query_blocks.extent)
+
+    def read_put_block(self, op: Operation) -> None:
+        assert isinstance(op, transformer.PutBlockOp)
+        self._copy(op.target, op.result)
+        self.query_blocks = None
+
     def read_key_blocks(self, op: Operation) -> None:
+        """Within a loop over blocks of queries the mean of what they visit."""
         assert isinstance(op, transformer.KeyBlocksOp)
-        context = self.past + self._tensor(op.queries).tokens
-        self.indices[op.result] = np.ceil(context / op.keys.value.data)
+        tokens, keys = self._tensor(op.queries).tokens, op.keys.value.data
+        starts = self.past[..., None]
+        if self.query_blocks is not None:
+            starts = starts + self.query_blocks.starts
+        first = np.zeros_like(starts)
+        if op.window is not None:
+            first = np.maximum(starts + 1 - op.window.value.data, 0)
+        if op.chunk is not None:
+            first = np.maximum(first, starts - starts % op.chunk.value.data)
+        first, stop = first // keys, np.ceil((starts + tokens[..., None]) / keys)
+        self.indices[op.first], self.indices[op.stop] = (np.nanmean(bound, axis=-1) for bound in (first, stop))
+        self.context = keys * (np.nanmax(stop, axis=-1) - np.nanmin(first, axis=-1))
 
     def read_embedding(self, op: Operation) -> None:
         assert isinstance(op, transformer.EmbeddingOp | transformer.PositionEmbeddingOp)
@@ -360,13 +412,12 @@ class _Reader:
             hidden = context - window - (beyond - 1) / 2  # keys that each of them does not see, in the mean
             pairs = pairs - beyond * hidden
             context = np.minimum(context, window - 1 + tokens)
-        self._note_attention(op, context, pairs, block=0)
+        self._note_attention(op, context, pairs, context)
 
     def read_attention_block(self, op: Operation) -> None:
         assert isinstance(op, transformer.AttentionBlockOp)
-        tokens = self._tensor(op.queries).tokens
-        context = op.keys.value.data * self.iterations
-        self._note_attention(op, context, tokens * context, block=op.keys.value.data)
+        read = op.keys.value.data * self.iterations
+        self._note_attention(op, self.context, self._tensor(op.queries).tokens * read, read)
         for result in op.results:
             self._copy(op.queries, result)
 
@@ -375,13 +426,14 @@ class _Reader:
         op: transformer.AttentionOp | transformer.AttentionBlockOp,
         context: Array,
         pairs: Array,
-        block: int,
+        read: Array,
     ) -> None:
-        queries = self._tensor(op.queries)
+        queries, blocks = self._tensor(op.queries), self.query_blocks
         cache = cache_of(op.cache)
         heads = op.heads.value.data
-        for batch, tokens, past, own_context, own_pairs in zip(
-            self.batch, queries.tokens, self.past, context, pairs, strict=True
+        tokens_of = queries.tokens if blocks is None else blocks.tokens
+        for batch, tokens, past, own_context, own_read, own_pairs in zip(
+            self.batch, tokens_of, self.past, context, read, pairs, strict=True
         ):
             self.items.append(
                 Attention(
@@ -395,11 +447,13 @@ class _Reader:
                     tokens=tokens,
                     past=past,
                     context=own_context,
+                    read=own_read,
                     pairs=own_pairs,
                     cache=cache.encoding.data,
                     value_size=cache.values.data,
                     copies=cache.copies,
-                    block=block,
+                    block=op.keys.value.data if isinstance(op, transformer.AttentionBlockOp) else 0,
+                    queries=0 if blocks is None else blocks.queries,
                 )
             )
         scores = (self.batch * pairs).sum(axis=0)
@@ -515,6 +569,9 @@ _READERS: dict[type[Operation], Callable[[_Reader, Operation], None]] = {
     transformer.CombineOp: _Reader.read_combine,
     transformer.AppendKVOp: _Reader.read_append,
     transformer.AttentionOp: _Reader.read_attention,
+    transformer.QueryBlocksOp: _Reader.read_query_blocks,
+    transformer.TakeBlockOp: _Reader.read_take_block,
+    transformer.PutBlockOp: _Reader.read_put_block,
     transformer.KeyBlocksOp: _Reader.read_key_blocks,
     transformer.AttentionBeginOp: _Reader.read_attention_begin,
     transformer.AttentionBlockOp: _Reader.read_attention_block,

@@ -6,7 +6,7 @@ from functools import cache as remember
 import numpy as np
 from numpy.typing import NDArray
 
-from codesign_dialects.transformer import AttentionBlockOp, AttentionOp
+from codesign_dialects.transformer import AttentionBlockOp, AttentionOp, KeyBlocksOp
 from codesign_numpy.buffers import Floats, KVCache
 
 QUERY_BLOCK = 48
@@ -15,28 +15,41 @@ larger products, fewer multiply less in vain; short prompts want fewer."""
 
 
 @dataclass(frozen=True)
-class Scoring:
-    """How an attention scores a key for a query: scale, window, chunk and softcap as the operation states them."""
+class Span:
+    """Which of the keys before it a query sees: those of its window and of its chunk, all without them."""
 
-    scale: np.float32
     window: int | None
     chunk: int | None
-    softcap: np.float32 | None
 
     @classmethod
-    def of(cls, op: AttentionOp | AttentionBlockOp) -> "Scoring":
+    def of(cls, op: AttentionOp | AttentionBlockOp | KeyBlocksOp) -> "Span":
         """That of an operation."""
-        return cls(
-            np.float32(op.scale.value.data),
-            None if op.window is None else op.window.value.data,
-            None if op.chunk is None else op.chunk.value.data,
-            None if op.softcap is None else np.float32(op.softcap.value.data),
-        )
+        return cls(*(None if extent is None else extent.value.data for extent in (op.window, op.chunk)))
 
     def first_seen(self, query: int) -> int:
         """The first position that the query at position `query` sees."""
         first = 0 if self.window is None else max(query + 1 - self.window, 0)
         return first if self.chunk is None else max(first, query - query % self.chunk)
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """How an attention scores a key for a query: scale, softcap and span as the operation states them."""
+
+    scale: np.float32
+    softcap: np.float32 | None
+    span: Span
+
+    @classmethod
+    def of(cls, op: AttentionOp | AttentionBlockOp) -> "Scoring":
+        """That of an operation."""
+        softcap = None if op.softcap is None else np.float32(op.softcap.value.data)
+        return cls(np.float32(op.scale.value.data), softcap, Span.of(op))
+
+    @property
+    def plain(self) -> bool:
+        """Whether a query sees all keys before it, their scores uncapped."""
+        return self.softcap is None and self.span == Span(None, None)
 
 
 def _by_kv_head(queries: Floats, kv_heads: int) -> Floats:
@@ -58,10 +71,10 @@ def _hide_future(scores: Floats, first_query: int, first_key: int) -> None:
     np.copyto(scores[..., first_hidden:], np.float32(-np.inf), where=hidden)
 
 
-def _hide_past(scores: Floats, first_query: int, first_key: int, scoring: Scoring) -> None:
+def _hide_past(scores: Floats, first_query: int, first_key: int, span: Span) -> None:
     """Set the scores ``[…, queries, keys]`` of keys before their query's window or chunk to -∞."""
     queries, keys = int(scores.shape[-2]), int(scores.shape[-1])
-    first_seen = np.array([scoring.first_seen(query) for query in range(first_query, first_query + queries)])
+    first_seen = np.array([span.first_seen(query) for query in range(first_query, first_query + queries)])
     hidden = np.arange(first_key, first_key + keys) < first_seen[:, None]
     np.copyto(scores, np.float32(-np.inf), where=hidden)
 
@@ -140,7 +153,7 @@ def attend_variant(
         maximum = np.full((batch, count, heads), -np.inf if sinks is None else sinks, np.float32)
         denominator = np.full((batch, count, heads), sinks is not None, np.float32)
         accumulator = np.zeros((batch, count, heads, cache.values.shape[-1]), np.float32)
-        start = scoring.first_seen(int(past.min()) + first)
+        start = scoring.span.first_seen(int(past.min()) + first)
         keys = range(start, int(past.max()) + block.stop)
         running = (maximum, denominator, accumulator)
         attend_block(queries[:, block], cache, layer, past + first, scoring, keys, running)
@@ -171,8 +184,8 @@ def attend_block(
             scores = np.tanh(scores / scoring.softcap) * scoring.softcap
         by_query = scores.reshape(kv_heads, -1, tokens, stop - keys.start)
         _hide_future(by_query, start, keys.start)
-        if scoring.window is not None or scoring.chunk is not None:
-            _hide_past(by_query, start, keys.start, scoring)
+        if scoring.span.first_seen(start + tokens - 1) > keys.start:
+            _hide_past(by_query, start, keys.start, scoring.span)
         scores = scores.reshape(heads, tokens, stop - keys.start)
         new_maximum = np.maximum(maximum.T, scores.max(axis=-1))
         # A row that has seen no key yet keeps maximum -∞: subtract 0 there, so that its weights are exp(-∞) = 0.

@@ -8,16 +8,9 @@ from codesign.numerics.activation_quantizer import quantize_rows
 from codesign.numerics.encoded import quantize as quantize_values
 from codesign.numerics.quantization import check_integer
 from codesign_dialects.encoding import FLOAT32, Encoding
-from codesign_dialects.transformer import (
-    AppendKVOp,
-    AttentionBeginOp,
-    AttentionBlockOp,
-    AttentionEndOp,
-    AttentionOp,
-    KeyBlocksOp,
-)
+from codesign_dialects.transformer import AppendKVOp, AttentionOp
 from codesign_dialects.transformer.kv_cache import cache_of
-from codesign_numpy.attention import Scoring, attend, attend_block, attend_one, attend_variant
+from codesign_numpy.attention import Scoring, attend, attend_one, attend_variant
 from codesign_numpy.buffers import Floats, KVCache
 from codesign_numpy.plan import Plan, values_of
 
@@ -73,7 +66,7 @@ def lower_attention(op: AttentionOp, plan: Plan) -> None:
     queries, out = plan.array(op.queries).reshape(split), plan.buffer(op.result).reshape(split)
     scale = np.float32(op.scale.value.data)
     scoring = Scoring.of(op)
-    if (scoring.window, scoring.chunk, scoring.softcap, op.sinks) != (None, None, None, None):
+    if not scoring.plain or op.sinks is not None:
         sinks = None if op.sinks is None else values_of(op.sinks, plan)
         plan.calls.append(lambda: attend_variant(queries, cache, layer, past, scoring, sinks, out))
         return
@@ -93,68 +86,3 @@ def lower_attention(op: AttentionOp, plan: Plan) -> None:
         plan.calls.append(call)
         return
     plan.calls.append(lambda: attend(queries, cache, layer, past, scale, out))
-
-
-def lower_key_blocks(op: KeyBlocksOp, plan: Plan) -> None:
-    """How many blocks hold the keys seen so far."""
-    count = np.zeros((), np.int64)
-    past, tokens, keys = plan.inputs.past, plan.tokens, op.keys.value.data
-    plan.values[op.result] = count
-
-    def call() -> None:
-        count[...] = -(-(int(past.max()) + tokens) // keys)
-
-    plan.calls.append(call)
-
-
-def lower_attention_begin(op: AttentionBeginOp, plan: Plan) -> None:
-    """Nothing seen yet, or the sinks only."""
-    maximum, denominator, accumulator = (plan.buffer(value) for value in op.results)
-    first = np.float32(-np.inf) if op.sinks is None else values_of(op.sinks, plan)
-
-    def call() -> None:
-        maximum[...] = first
-        denominator.fill(op.sinks is not None)
-        accumulator.fill(0)
-
-    plan.calls.append(call)
-
-
-def lower_attention_block(op: AttentionBlockOp, plan: Plan) -> None:
-    """One block of keys more."""
-    cache, layer, past = plan.value(op.cache, KVCache), plan.value(op.layer, int), plan.inputs.past
-    split = (plan.batch, plan.tokens, op.heads.value.data, -1)
-    queries, scoring, keys = plan.array(op.queries).reshape(split), Scoring.of(op), op.keys.value.data
-    index = plan.array(op.block)
-    old = [plan.array(value) for value in (op.maximum, op.denominator, op.accumulator)]
-    new = [plan.buffer(value) for value in op.results]
-    maximum, denominator, accumulator = new[0], new[1], new[2].reshape(split)
-
-    def call() -> None:
-        for source, target in zip(old, new, strict=True):
-            np.copyto(target, source)
-        first = int(index) * keys
-        attend_block(
-            queries,
-            cache,
-            layer,
-            past,
-            scoring,
-            range(first, first + keys),
-            (maximum, denominator, accumulator),
-        )
-
-    plan.calls.append(call)
-
-
-def lower_attention_end(op: AttentionEndOp, plan: Plan) -> None:
-    """What was gathered over its denominator; zeros where no key was seen."""
-    denominator, out = plan.array(op.denominator)[..., None], plan.buffer(op.result)
-    split = (plan.batch, plan.tokens, op.heads, -1)
-    accumulator, result = plan.array(op.accumulator).reshape(split), out.reshape(split)
-
-    def call() -> None:
-        result.fill(0)
-        np.divide(accumulator, denominator, out=result, where=denominator != 0)
-
-    plan.calls.append(call)

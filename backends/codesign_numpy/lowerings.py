@@ -35,7 +35,9 @@ from codesign_dialects.transformer import (
     MoEOp,
     PositionEmbeddingOp,
     PositionScaleOp,
+    PutBlockOp,
     QuantizeOp,
+    QueryBlocksOp,
     RepeatOp,
     RMSNormOp,
     RotaryOp,
@@ -43,18 +45,22 @@ from codesign_dialects.transformer import (
     ScaleOp,
     SoftcapOp,
     SplitOp,
+    TakeBlockOp,
 )
 from codesign_dialects.transformer.shapes import features
 from codesign_numpy.activations import lower_activate, lower_gate
-from codesign_numpy.buffers import Floats
-from codesign_numpy.cached_attention import (
-    lower_append_kv,
-    lower_attention,
+from codesign_numpy.blocked_attention import (
     lower_attention_begin,
     lower_attention_block,
     lower_attention_end,
     lower_key_blocks,
+    lower_loop,
+    lower_put_block,
+    lower_query_blocks,
+    lower_take_block,
 )
+from codesign_numpy.buffers import Floats
+from codesign_numpy.cached_attention import lower_append_kv, lower_attention
 from codesign_numpy.embeddings import lower_position_embedding, lower_position_scale, lower_scale, lower_softcap
 from codesign_numpy.experts import lower_expert_gates, lower_moe
 from codesign_numpy.latent_attention import lower_head_linear, lower_join_heads
@@ -231,34 +237,6 @@ def _last_tokens(op: LastTokensOp, plan: Plan) -> None:
     plan.calls.append(call)
 
 
-def _for(op: scf.ForOp, plan: Plan) -> None:
-    body = op.body.block
-    index = np.zeros((), np.int64)
-    carried = [plan.buffer(argument) for argument in body.args[1:]]
-    initial = [plan.array(value) for value in op.iter_args]
-    bounds = [plan.values[value] for value in (op.lb, op.ub, op.step)]
-    plan.values[body.args[0]] = index
-    outer, plan.calls = plan.calls, []
-    plan.lower_block(body)
-    inner, plan.calls = plan.calls, outer
-    terminator = body.last_op
-    assert isinstance(terminator, scf.YieldOp)
-    yielded = [plan.array(value) for value in terminator.arguments]
-    plan.values.update(zip(op.results, carried, strict=True))
-
-    def call() -> None:
-        for target, source in zip(carried, initial, strict=True):
-            np.copyto(target, source)
-        first, last, step = (int(bound) for bound in bounds)  # type: ignore[call-overload]
-        for index[...] in range(first, last, step):
-            for inner_call in inner:
-                inner_call()
-            for target, source in zip(carried, yielded, strict=True):
-                np.copyto(target, source)
-
-    plan.calls.append(call)
-
-
 LOWERINGS: Mapping[type[Operation], Lowering] = {
     arith.ConstantOp: _constant,
     EmbeddingOp: _embedding,
@@ -287,11 +265,14 @@ LOWERINGS: Mapping[type[Operation], Lowering] = {
     HeadLinearOp: lower_head_linear,
     JoinHeadsOp: lower_join_heads,
     AttentionOp: lower_attention,
+    QueryBlocksOp: lower_query_blocks,
+    TakeBlockOp: lower_take_block,
+    PutBlockOp: lower_put_block,
     KeyBlocksOp: lower_key_blocks,
     AttentionBeginOp: lower_attention_begin,
     AttentionBlockOp: lower_attention_block,
     AttentionEndOp: lower_attention_end,
-    scf.ForOp: _for,
+    scf.ForOp: lower_loop,
     LinearOp: lower_linear,
     GetOp: lower_get,
     RepeatOp: lower_repeat,

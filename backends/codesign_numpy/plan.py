@@ -112,11 +112,12 @@ class Plan:
         assert isinstance(known, kind), f"{value} is a {type(known).__name__}, not a {kind.__name__}"
         return known
 
-    def buffer(self, value: SSAValue) -> Floats:
-        """Give `value` a buffer of its type's shape."""
+    def buffer(self, value: SSAValue, tokens: int | None = None) -> Floats:
+        """Give `value` a buffer of its type's shape, of so many `tokens` where these are not the step's."""
         key = (value, self.layer % 2)
         if key not in self._buffers:
-            tokens = self.keep if _after_last_tokens(value) else self.tokens
+            if tokens is None:
+                tokens = self.keep if _after_last_tokens(value) else self.tokens
             own = shape_of(value)
             shape = [given if n == DYNAMIC_INDEX else n for n, given in zip(own, (self.batch, tokens), strict=False)]
             shape += own[2:]

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from xdsl.context import Context
 from xdsl.dialects.builtin import DYNAMIC_INDEX, FunctionType, IntAttr, ModuleOp, TensorType
 from xdsl.dialects.func import FuncOp
-from xdsl.ir import Attribute, SSAValue
+from xdsl.ir import Attribute, Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.rewriter import Rewriter
 
 from codesign.errors import CodesignError
-from codesign_dialects.transformer import KVCacheType, LastTokensOp
+from codesign_dialects.transformer import KVCacheType, LastTokensOp, PutBlockOp, TakeBlockOp
 from codesign_dialects.transformer.routing import is_by_expert
 from codesign_dialects.transformer.shapes import tensor_of
 
@@ -43,15 +43,14 @@ class SpecializePass(ModulePass):
             self._specialize(function)
 
     def _specialize(self, function: FuncOp) -> None:
-        kept: set[SSAValue] = set()
-        values = [*function.body.block.args]
+        tokens: dict[SSAValue, int | None] = dict.fromkeys(function.body.block.args, self.tokens)
         for op in function.body.walk():
-            values += [result for result in op.results if not is_by_expert(result)]
-            values += [argument for region in op.regions for argument in region.block.args]
-            if isinstance(op, LastTokensOp) or not kept.isdisjoint(op.operands):
-                kept.update(op.results)
-        for value in values:
-            Rewriter.replace_value_with_new_type(value, self._type(value, kept=value in kept))
+            made = self._tokens_made(op, tokens)
+            results = [result for result in op.results if not is_by_expert(result)]
+            arguments = [argument for region in op.regions for argument in region.block.args]
+            tokens |= dict.fromkeys([*results, *arguments], made)
+        for value, extent in tokens.items():
+            Rewriter.replace_value_with_new_type(value, self._type(value, extent))
         returned = function.get_return_op()
         assert returned is not None
         block = function.body.block
@@ -59,7 +58,18 @@ class SpecializePass(ModulePass):
             [argument.type for argument in block.args], [operand.type for operand in returned.operands]
         )
 
-    def _type(self, value: SSAValue, *, kept: bool) -> Attribute:
+    def _tokens_made(self, op: Operation, tokens: dict[SSAValue, int | None]) -> int | None:
+        """How many tokens the results of `op` have: where an operand has fewer than the step, as many as that."""
+        if isinstance(op, LastTokensOp):
+            return None
+        if isinstance(op, TakeBlockOp) and self.tokens is not None:
+            return min(self.tokens, op.queries.value.data)
+        if isinstance(op, PutBlockOp):
+            return tokens[op.target]
+        others = [tokens[value] for value in op.operands if isinstance(value.type, TensorType) and value in tokens]
+        return next((extent for extent in others if extent != self.tokens), self.tokens)
+
+    def _type(self, value: SSAValue, tokens: int | None) -> Attribute:
         if isinstance(value.type, KVCacheType):
             return self._cache(value.type)
         if not isinstance(value.type, TensorType):
@@ -68,7 +78,7 @@ class SpecializePass(ModulePass):
         # How many slots an expert has is for dispatch to say.
         if is_by_expert(value):
             return type
-        given = (self.batch, None if kept else self.tokens)
+        given = (self.batch, tokens)
         shape = type.get_shape()
         bound = [
             extent if extent != DYNAMIC_INDEX else new or extent for extent, new in zip(shape, given, strict=False)

@@ -1,6 +1,7 @@
 """Demand read from the IR, against formulas and counts written out independently."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from xdsl.context import Context
 from xdsl.dialects import test
 
-from codesign.frontends.decoder import Decoder
+from codesign.frontends.shape import Decoder, Layer
 from codesign.passes.block_attention import BlockAttentionPass
 from codesign.passes.quantize import QuantizePass
 from codesign.program import Program
@@ -35,6 +36,8 @@ def table(demand: Demand, kind: type[T]) -> T:
     (found,) = [own for own in demand.tables if isinstance(own, kind)]
     return found
 
+
+SMALL = Decoder(32, 16, 2, 4, 2, 4, 24, 512, 1e-5, 1e4)
 
 decoders = st.builds(
     lambda hidden, layers, kv, group, size, feed, vocabulary, tied: Decoder(
@@ -152,6 +155,39 @@ def test_a_loop_over_key_blocks_is_one_attention_of_whole_blocks(
     assert attention.repeat.item() == 3
     assert attention.context.item() == 32 * blocks
     assert attention.pairs.item() == tokens * 32 * blocks
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    queries=st.integers(1, 9),
+    keys=st.integers(1, 9),
+    points=st.lists(st.tuples(st.integers(1, 20), st.integers(0, 30)), min_size=1, max_size=3),
+    window=st.none() | st.integers(1, 20),
+)
+def test_each_block_of_queries_reads_the_blocks_of_keys_that_it_sees(
+    build_program: Build, queries: int, keys: int, points: list[tuple[int, int]], window: int | None
+) -> None:
+    """Counted query block by query block, for several points at once."""
+    program = build_program(replace(SMALL, pattern=(Layer(window=window),)))
+    BlockAttentionPass(queries=queries, keys=keys).apply(Context(), program.module)
+    tokens, past = (np.array(column, np.float64) for column in zip(*points, strict=True))
+    attention = table(read_demand(program, batch=2, tokens=tokens, past=past), Attentions)
+    for point, (count, before) in enumerate(points):
+        extent = min(queries, count)
+        read, seen = 0, set[int]()
+        for block in range(-(-count // queries)):
+            start = min(block * queries, count - extent)
+            first = 0 if window is None else max(before + start - window + 1, 0)
+            visited = range(first // keys, (before + start + extent - 1) // keys + 1)
+            read += keys * len(visited)
+            seen.update(visited)
+        assert attention.read[:, point].item() == pytest.approx(read)
+        assert attention.context[:, point].item() == keys * len(seen)
+        assert attention.pairs[:, point].item() == pytest.approx(extent * read)
+        assert attention.read_bytes[:, point].item() == pytest.approx(
+            2 * read * 2 * SMALL.kv_heads * SMALL.head_size * 4
+        )
+        assert (attention.tokens[:, point].item(), attention.queries.item()) == (count, queries)
 
 
 def test_quantized_products_are_integer_and_store_fewer_bytes(build_program: Build) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codesign_numpy.attention import Scoring, attend_block, attend_variant
+from codesign_numpy.attention import Scoring, Span, attend_block, attend_variant
 from codesign_numpy.buffers import KVCache
 
 
@@ -18,9 +18,9 @@ def plain(queries, keys, values, past, scoring: Scoring, sinks) -> np.ndarray:
         for head in range(heads):
             shared = head // (heads // len(keys))
             position = past + token
-            first = 0 if scoring.window is None else max(position - scoring.window + 1, 0)
-            if scoring.chunk is not None:
-                first = max(first, position // scoring.chunk * scoring.chunk)
+            first = 0 if scoring.span.window is None else max(position - scoring.span.window + 1, 0)
+            if scoring.span.chunk is not None:
+                first = max(first, position // scoring.span.chunk * scoring.span.chunk)
             scores = [
                 float(scoring.scale) * (queries[token, head] @ keys[shared, at]) for at in range(first, position + 1)
             ]
@@ -45,7 +45,7 @@ def test_attention(data: st.DataObject) -> None:
     softcap = data.draw(st.sampled_from([None, np.float32(0.5), np.float32(30)]))
     sinks = random.standard_normal(kv_heads * group).astype(np.float32) if data.draw(st.booleans()) else None
     chunk = data.draw(st.sampled_from([None, 1, 3, 7, 50, 500]))
-    scoring = Scoring(np.float32(0.8), window, chunk, softcap)
+    scoring = Scoring(np.float32(0.8), softcap, Span(window, chunk))
     shape = (1, batch, kv_heads, 80, size)
     cache = KVCache(*(random.standard_normal(shape).astype(np.float32) for _ in range(2)))
     queries = random.standard_normal((batch, tokens, kv_heads * group, size)).astype(np.float32)

@@ -1,48 +1,34 @@
-"""``block-attention``: the same function, whatever the block; and the block that fits an SRAM."""
+"""``block-attention``: what it writes, and the blocks that fit an SRAM; test_ragged_attention.py runs it."""
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from codesign import api
 from codesign.errors import CodesignError
-from codesign_dialects.transformer import AttentionBlockOp, AttentionOp, KeyBlocksOp
+from codesign_dialects.transformer import (
+    AttentionBlockOp,
+    AttentionOp,
+    KeyBlocksOp,
+    PutBlockOp,
+    QueryBlocksOp,
+    TakeBlockOp,
+)
 
 
 def keys_of(program) -> set[int]:
     return {op.keys.value.data for op in program.module.walk() if isinstance(op, AttentionBlockOp | KeyBlocksOp)}
 
 
-@settings(max_examples=60)
-@given(data=st.data(), keys=st.integers(1, 40))
-def test_the_logits_stay(data, keys, make_llama, apply, session) -> None:
-    """Blocks that divide the context or not, larger than it or one key; prompts of different lengths; later steps."""
-    kv_heads, group = data.draw(st.integers(1, 3)), data.draw(st.integers(1, 3))
-    shape = {
-        "layers": data.draw(st.integers(1, 2)),
-        "heads": kv_heads * group,
-        "kv_heads": kv_heads,
-        "head_size": 2 * data.draw(st.integers(1, 5)),
-        "context": 32,
-    }
-    program = make_llama(data.draw(st.integers(0, 99)), **shape).program()
-    blocked = apply(program, f"block-attention{{keys={keys}}}")
-    batch = data.draw(st.integers(1, 3))
-    whole, parts = session(program, batch=batch), session(blocked, batch=batch)
-    for _ in range(data.draw(st.integers(1, 3))):
-        tokens = data.draw(
-            st.lists(st.lists(st.integers(0, 47), min_size=1, max_size=10), min_size=batch, max_size=batch)
-        )
-        expected = whole.step(tokens)
-        assert np.abs(parts.step(tokens) - expected).max() <= 1e-5 * np.abs(expected).max()
+def queries_of(program) -> set[int]:
+    kinds = QueryBlocksOp | TakeBlockOp | PutBlockOp
+    return {op.queries.value.data for op in program.module.walk() if isinstance(op, kinds)}
 
 
 def test_nothing_else_changes(make_llama, apply) -> None:
     program = make_llama().program()
     blocked = apply(program, "block-attention{keys=16}")
     assert not any(isinstance(op, AttentionOp) for op in blocked.module.walk())
-    assert keys_of(blocked) == {16}
+    assert (keys_of(blocked), queries_of(blocked)) == ({16}, set())
     assert any(isinstance(op, AttentionOp) for op in program.module.walk()), "the program given is left as it was"
     assert str(apply(blocked, "block-attention{keys=4}")) == str(blocked), "there is no attention left to rewrite"
 
@@ -82,17 +68,33 @@ def test_the_largest_block_that_fits(edge, make_llama, apply, capacity, head_siz
     assert keys_of(apply(program, "block-attention", edge.evolve(kv={"capacity": capacity}))) == {keys}
 
 
-def test_an_sram_by_name(edge, make_llama, apply) -> None:
-    program = make_llama(head_size=64).program()
+@pytest.mark.parametrize(
+    ("options", "queries", "keys"),
+    [
+        # 2 × 2 × 16 × 64 × 4 bytes of keys and values; of 16 × 2 queries (2 × 64 + 64 + 2) × 4: 41,216 in all
+        ("", 16, 16),
+        (" keys=7", 32, 7),
+        (" queries=4", 4, 32),
+        (" queries=40 keys=1", 40, 1),
+    ],
+)
+def test_queries_and_keys_share_an_sram_that_is_named(edge, make_llama, apply, options, queries, keys) -> None:
     chip = edge.evolve(results={"capacity": "64 KiB"})
-    assert keys_of(apply(program, "block-attention{memory=results}", chip)) == {64}
-    assert keys_of(apply(program, "block-attention{memory=results keys=7}", chip)) == {7}
+    blocked = apply(make_llama(head_size=64).program(), f"block-attention{{memory=results{options}}}", chip)
+    assert (queries_of(blocked), keys_of(blocked)) == ({queries}, {keys})
+
+
+def test_queries_lie_elsewhere_than_in_the_sram_of_keys(edge, make_llama, apply) -> None:
+    chip = edge.evolve(kv={"capacity": "256 KiB"})
+    blocked = apply(make_llama(head_size=64).program(), "block-attention{queries=4096}", chip)
+    assert (queries_of(blocked), keys_of(blocked)) == ({4096}, {256})
 
 
 @pytest.mark.parametrize(
     ("pipeline", "chip", "message"),
     [
-        ("block-attention{keys=0}", None, "block-attention: keys=0; a block holds at least one key"),
+        ("block-attention{keys=0}", None, "block-attention: keys=0; a block holds at least one"),
+        ("block-attention{keys=1 queries=0}", None, "block-attention: queries=0; a block holds at least one"),
         ("block-attention", None, "block-attention: give keys=, or a chip whose SRAM the block shall fit"),
         (
             "block-attention{memory=weight}",
@@ -102,8 +104,14 @@ def test_an_sram_by_name(edge, make_llama, apply) -> None:
         (
             "block-attention{memory=kv keys=8192}",
             "edge",
-            "block-attention: 8192 keys × 64 × <float32>, keys and values, double-buffered, need 8388608 bytes of @kv; "
-            "it has 4194304 (short by 4194304)",
+            "block-attention: 8192 keys × 64 × <float32>, keys and values, double-buffered, with 1 queries of 2 heads "
+            "need 8390160 bytes of @kv; it has 4194304 (short by 4195856)",
+        ),
+        (
+            "block-attention{memory=kv queries=8192}",
+            "edge",
+            "block-attention: 1 keys × 64 × <float32>, keys and values, double-buffered, with 8192 queries of 2 heads "
+            "need 12715008 bytes of @kv; it has 4194304 (short by 8520704)",
         ),
         ("block-attention", "h100", "has no SRAM of role kv; give keys= or memory="),
     ],

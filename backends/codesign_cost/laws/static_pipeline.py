@@ -23,7 +23,7 @@ def _product(table: Products, machine: Machine, values: Values) -> Usage:
 def _attention(table: Attentions, machine: Machine, values: Values) -> Usage:
     part = np.ceil(table.kv_heads / machine.tensor) / table.kv_heads
     formats = tuple(machine.product_format(cache, integer=False) for cache in table.caches)
-    return _stage(table.macs * part, formats, table.kv_bytes * part, np.ones_like(part), machine, values)
+    return _stage(table.macs * part, formats, table.read_bytes * part, np.ones_like(part), machine, values)
 
 
 def _stage(

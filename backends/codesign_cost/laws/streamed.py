@@ -106,9 +106,10 @@ def _attention(table: Attentions, machine: Machine, values: Values) -> Usage:
         compute = (
             heads_a_unit * query_blocks * key_blocks * masked * (table.size + table.value_size) / machine.design.clock
         )
-    # Each head's keys and values stay in SRAM for all of its query blocks, where they fit.
+    # Each head's keys and values stay in SRAM for all of its query blocks, the IR's or the unit's, where they fit.
     stays = head_bytes <= machine.sram_capacity("kv", "shared")
-    memory_bytes = kv_bytes * np.where(stays, 1, query_blocks)
+    readings = np.where(table.queries > 0, table.read / table.context, query_blocks)
+    memory_bytes = kv_bytes * np.where(stays, 1, readings)
     memory = memory_bytes / machine.memory_bandwidth
     latency = np.zeros_like(compute) + machine.memory_latency
     return Usage(

@@ -124,7 +124,7 @@ def _attention(table: Attentions, machine: Machine, values: Values) -> Usage:
     rate = machine.rates(formats)
     width = stacked([FLOAT32_BYTES if name == VECTOR_FORMAT else NARROW_BYTES for name in formats])
     macs = table.macs * heads / table.heads
-    streamed = table.kv_bytes * kv_heads / table.kv_heads
+    streamed = table.read_bytes * kv_heads / table.kv_heads
     # New queries, keys, values and results.
     features = heads * (table.size + table.value_size) + kv_heads * table.copies * table.size
     passed = table.batch * table.tokens * features * width

@@ -33,6 +33,7 @@ REFUSED_OPTIONS: Mapping[str, tuple[str, ...]] = {
     "transformer.rms_norm": ("heads", "offset"),
     "transformer.rotary": ("size", "scaling"),
     "transformer.attention": ("sinks", "window", "chunk", "softcap"),
+    "transformer.key_blocks": ("window", "chunk"),
     "transformer.attention_begin": ("sinks",),
     "transformer.attention_block": ("window", "chunk", "softcap"),
 }
@@ -72,15 +73,19 @@ class Lowering:
         for op in block.ops:
             if isinstance(op, LastTokensOp) and not head:
                 return
-            for option in REFUSED_OPTIONS.get(op.name, ()):
-                if getattr(op, option) is not None:
-                    raise CodesignError(f"lower-to-microcode: {op.name} with {option} has no microcode")
+            self.refuse_options(op)
             self.lowerings[type(op)](op, self)
+
+    def refuse_options(self, op: Operation) -> None:
+        """Name the first thing that `op` has besides and the chip has no microcode for."""
+        for option in REFUSED_OPTIONS.get(op.name, ()):
+            if getattr(op, option) is not None:
+                raise CodesignError(f"lower-to-microcode: {op.name} with {option} has no microcode")
 
     def _refuse_unknown(self) -> None:
         """Name every operation that has no microcode, before anything is asked of the others."""
         functions = [op for op in self.module.body.ops if isinstance(op, FuncOp)]
-        # The lowering of a loop over key blocks takes the operations inside it.
+        # The lowerings of attention's loops take the operations inside them.
         operations = [op for function in functions for op in function.body.block.ops]
         unknown = dict.fromkeys(op.name for op in operations if type(op) not in self.lowerings)
         if unknown:

@@ -31,11 +31,14 @@ from codesign_dialects.transformer import (
     KeyBlocksOp,
     LastTokensOp,
     LinearOp,
+    PutBlockOp,
     QuantizeOp,
+    QueryBlocksOp,
     RepeatOp,
     RMSNormOp,
     RotaryOp,
     SplitOp,
+    TakeBlockOp,
 )
 from codesign_dialects.transformer.shapes import features
 
@@ -266,12 +269,38 @@ def _attention(op: AttentionOp, lowering: Lowering) -> None:
     Kernel(attention, lowering.rows(op.result), lowering.tokens, lowering.allocator).write()
 
 
-def _key_blocks(op: scf.ForOp, lowering: Lowering) -> None:
-    """The loop of ``block-attention``: on the chip a loop of its own for each token, written when it ends."""
+def _blocks(op: scf.ForOp, lowering: Lowering) -> None:
+    """The loops of ``block-attention``. On the chip that over blocks of keys is a loop of its own for each token,
+    written when it ends."""
+    if any(isinstance(inner, TakeBlockOp) for inner in op.body.block.ops):
+        _query_blocks(op, lowering)
+        return
     blocks = [inner for inner in op.body.block.ops if isinstance(inner, AttentionBlockOp)]
     if len(blocks) != 1 or len(op.results) != 3:
-        raise CodesignError(f"lower-to-microcode: {op.name}: only the loop over key blocks has microcode")
+        raise CodesignError(f"lower-to-microcode: {op.name}: only the loops of block-attention have microcode")
+    lowering.refuse_options(blocks[0])
     lowering.values[op.results[2]] = _read_attention(blocks[0], blocks[0].keys.value.data, lowering)
+
+
+def _query_blocks(op: scf.ForOp, lowering: Lowering) -> None:
+    """The tokens that the chip takes together are a block of queries: the loop runs once."""
+    lowering.lower(op.body.block)
+    terminator = op.body.block.last_op
+    assert isinstance(terminator, scf.YieldOp)
+    lowering.values[op.results[0]] = lowering.values[terminator.arguments[0]]
+
+
+def _take_block(op: TakeBlockOp, lowering: Lowering) -> None:
+    if op.queries.value.data < lowering.tokens.most:
+        raise CodesignError(
+            f"lower-to-microcode: {op.name}: blocks of {op.queries.value.data} queries; the chip takes "
+            f"{lowering.tokens.most} tokens together: give block-attention{{queries={lowering.tokens.most}}} or more"
+        )
+    lowering.values[op.taken] = lowering.values[op.input]
+
+
+def _put_block(op: PutBlockOp, lowering: Lowering) -> None:
+    lowering.values[op.result] = lowering.values[op.input]
 
 
 def _attention_end(op: AttentionEndOp, lowering: Lowering) -> None:
@@ -294,9 +323,13 @@ LOWERINGS: Mapping[type[Operation], OperationLowering] = {
     AppendKVOp: _append_kv,
     AttentionOp: _attention,
     AttentionBeginOp: _nothing,
+    QueryBlocksOp: _nothing,
+    TakeBlockOp: _take_block,
+    PutBlockOp: _put_block,
     KeyBlocksOp: _nothing,
     arith.ConstantOp: _nothing,
-    scf.ForOp: _key_blocks,
+    scf.ForOp: _blocks,
+    scf.YieldOp: _nothing,
     AttentionEndOp: _attention_end,
     func.ReturnOp: _nothing,
 }

@@ -5,13 +5,15 @@ The function marked ``transformer.step`` is the whole model: prefill and decode 
 
 from xdsl.ir import Dialect
 
-from codesign_dialects.transformer.attention import (
-    AppendKVOp,
+from codesign_dialects.transformer.attention import AppendKVOp, AttentionOp
+from codesign_dialects.transformer.attention_blocks import (
     AttentionBeginOp,
     AttentionBlockOp,
     AttentionEndOp,
-    AttentionOp,
     KeyBlocksOp,
+    PutBlockOp,
+    QueryBlocksOp,
+    TakeBlockOp,
 )
 from codesign_dialects.transformer.experts import ExpertGatesOp, MoEOp
 from codesign_dialects.transformer.feed_forward import ActivateOp, GateOp
@@ -78,6 +80,9 @@ Transformer = Dialect(
         HeadLinearOp,
         JoinHeadsOp,
         AttentionOp,
+        QueryBlocksOp,
+        TakeBlockOp,
+        PutBlockOp,
         KeyBlocksOp,
         AttentionBeginOp,
         AttentionBlockOp,
@@ -115,7 +120,9 @@ __all__ = [
     "ParameterOp",
     "PositionEmbeddingOp",
     "PositionScaleOp",
+    "PutBlockOp",
     "QuantizeOp",
+    "QueryBlocksOp",
     "RMSNormOp",
     "RepeatOp",
     "RotaryOp",
@@ -124,6 +131,7 @@ __all__ = [
     "ScaleOp",
     "SoftcapOp",
     "SplitOp",
+    "TakeBlockOp",
     "Transformer",
     "View",
     "ViewAttr",

@@ -35,6 +35,14 @@ def with_features(type: Tensor, extent: int) -> Tensor:
     return TensorType(type.element_type, (*type.get_shape()[:-1], extent))
 
 
+def with_tokens(type: Tensor, most: int) -> Tensor:
+    """The tensor type ``[batch, tokens, features]`` of `most` of the tokens of `type`, or of all where these are
+    fewer."""
+    batch, tokens, *rest = type.get_shape()
+    tokens = tokens if tokens == DYNAMIC_INDEX else min(tokens, most)
+    return TensorType(type.element_type, (batch, tokens, *rest), type.encoding)
+
+
 def with_encoding(type: Tensor, encoding: Encoding | None) -> Tensor:
     """The tensor type `type`, stored as `encoding` says, or as plain float32 when None."""
     return TensorType(type.element_type, type.get_shape(), *([] if encoding is None else [EncodingAttr(encoding)]))

@@ -19,7 +19,11 @@ func.func private @layer(%layer: index, %x: tensor<?x?x128xf32>, %cache: !transf
   %kept = transformer.append_kv %cache[%layer], %k, %k, %past : (!transformer.kv_cache<layers = 3, batch = ?, context = ?, heads = 2, size = 32>, index, tensor<?x?x64xf32>, tensor<?x?x64xf32>, tensor<?xi32>) -> !transformer.kv_cache<layers = 3, batch = ?, context = ?, heads = 2, size = 32>
   %attended = transformer.attention %turned, %kept[%layer], %past {heads = 4 : i64, scale = 1.250000e-01 : f64} : (tensor<?x?x128xf32>, !transformer.kv_cache<layers = 3, batch = ?, context = ?, heads = 2, size = 32>, index, tensor<?xi32>) -> tensor<?x?x128xf32>
   %maximum, %denominator, %accumulator = transformer.attention_begin %turned {heads = 4 : i64} : (tensor<?x?x128xf32>) -> (tensor<?x?x4xf32>, tensor<?x?x4xf32>, tensor<?x?x128xf32>)
-  %blocks = transformer.key_blocks %turned, %past {keys = 64 : i64} : (tensor<?x?x128xf32>, tensor<?xi32>) -> index
+  %first, %blocks = transformer.key_blocks %turned, %past {keys = 64 : i64} : (tensor<?x?x128xf32>, tensor<?xi32>) -> (index, index)
+  %count, %zeros = transformer.query_blocks %turned {queries = 16 : i64} : (tensor<?x?x128xf32>) -> (index, tensor<?x?x128xf32>)
+  %some, %before = transformer.take_block %turned, %past block %count {queries = 16 : i64} : (tensor<?x?x128xf32>, tensor<?xi32>, index) -> (tensor<?x?x128xf32>, tensor<?xi32>)
+  %put = transformer.put_block %some into %zeros block %count {queries = 16 : i64} : (tensor<?x?x128xf32>, tensor<?x?x128xf32>, index) -> tensor<?x?x128xf32>
+  %near, %end = transformer.key_blocks %some, %before {keys = 64 : i64, window = 8 : i64, chunk = 32 : i64} : (tensor<?x?x128xf32>, tensor<?xi32>) -> (index, index)
   %m, %d, %a = transformer.attention_block %turned, %kept[%layer], %past block %blocks running(%maximum, %denominator, %accumulator) {heads = 4 : i64, keys = 64 : i64, scale = 1.250000e-01 : f64} : (tensor<?x?x128xf32>, !transformer.kv_cache<layers = 3, batch = ?, context = ?, heads = 2, size = 32>, index, tensor<?xi32>, index, tensor<?x?x4xf32>, tensor<?x?x4xf32>, tensor<?x?x128xf32>) -> (tensor<?x?x4xf32>, tensor<?x?x4xf32>, tensor<?x?x128xf32>)
   %ended = transformer.attention_end %d, %a : (tensor<?x?x4xf32>, tensor<?x?x128xf32>) -> tensor<?x?x128xf32>
   %gated = transformer.gate "silu" %attended, %ended : (tensor<?x?x128xf32>, tensor<?x?x128xf32>) -> tensor<?x?x128xf32>
@@ -51,7 +55,11 @@ func.func private @caches(!transformer.kv_cache<layers = 3, batch = 2, context =
 // CHECK-NEXT:      %kept = transformer.append_kv %cache[%layer], %k, %k, %past : (!transformer.kv_cache<layers = 3, batch = ?, context = ?, heads = 2, size = 32>, index, tensor<?x?x64xf32>, tensor<?x?x64xf32>, tensor<?xi32>) -> !transformer.kv_cache<layers = 3, batch = ?, context = ?, heads = 2, size = 32>
 // CHECK-NEXT:      %attended = transformer.attention %turned, %kept[%layer], %past {heads = 4 : i64, scale = 1.250000e-01 : f64} : (tensor<?x?x128xf32>, !transformer.kv_cache<layers = 3, batch = ?, context = ?, heads = 2, size = 32>, index, tensor<?xi32>) -> tensor<?x?x128xf32>
 // CHECK-NEXT:      %maximum, %denominator, %accumulator = transformer.attention_begin %turned {heads = 4 : i64} : (tensor<?x?x128xf32>) -> (tensor<?x?x4xf32>, tensor<?x?x4xf32>, tensor<?x?x128xf32>)
-// CHECK-NEXT:      %blocks = transformer.key_blocks %turned, %past {keys = 64 : i64} : (tensor<?x?x128xf32>, tensor<?xi32>) -> index
+// CHECK-NEXT:      %first, %blocks = transformer.key_blocks %turned, %past {keys = 64 : i64} : (tensor<?x?x128xf32>, tensor<?xi32>) -> (index, index)
+// CHECK-NEXT:      %count, %zeros = transformer.query_blocks %turned {queries = 16 : i64} : (tensor<?x?x128xf32>) -> (index, tensor<?x?x128xf32>)
+// CHECK-NEXT:      %some, %before = transformer.take_block %turned, %past block %count {queries = 16 : i64} : (tensor<?x?x128xf32>, tensor<?xi32>, index) -> (tensor<?x?x128xf32>, tensor<?xi32>)
+// CHECK-NEXT:      %put = transformer.put_block %some into %zeros block %count {queries = 16 : i64} : (tensor<?x?x128xf32>, tensor<?x?x128xf32>, index) -> tensor<?x?x128xf32>
+// CHECK-NEXT:      %near, %end = transformer.key_blocks %some, %before {keys = 64 : i64, window = 8 : i64, chunk = 32 : i64} : (tensor<?x?x128xf32>, tensor<?xi32>) -> (index, index)
 // CHECK-NEXT:      %m, %d, %a = transformer.attention_block %turned, %kept[%layer], %past block %blocks running(%maximum, %denominator, %accumulator) {heads = 4 : i64, keys = 64 : i64, scale = 1.250000e-01 : f64} : (tensor<?x?x128xf32>, !transformer.kv_cache<layers = 3, batch = ?, context = ?, heads = 2, size = 32>, index, tensor<?xi32>, index, tensor<?x?x4xf32>, tensor<?x?x4xf32>, tensor<?x?x128xf32>) -> (tensor<?x?x4xf32>, tensor<?x?x4xf32>, tensor<?x?x128xf32>)
 // CHECK-NEXT:      %ended = transformer.attention_end %d, %a : (tensor<?x?x4xf32>, tensor<?x?x128xf32>) -> tensor<?x?x128xf32>
 // CHECK-NEXT:      %gated = transformer.gate "silu" %attended, %ended : (tensor<?x?x128xf32>, tensor<?x?x128xf32>) -> tensor<?x?x128xf32>

@@ -301,8 +301,30 @@ func.func private @layer(index, !transformer.kv_cache<layers = 2, batch = ?, con
 %cache = "test.op"() : () -> !transformer.kv_cache<layers = 2, batch = ?, context = ?, heads = 2, size = 4>
 %layer = "test.op"() : () -> index
 %past = "test.op"() : () -> tensor<?xi32>
-%y = transformer.key_blocks %q, %past {keys = 0 : i64} : (tensor<?x?x8xf32>, tensor<?xi32>) -> index
+%y, %z = transformer.key_blocks %q, %past {keys = 0 : i64} : (tensor<?x?x8xf32>, tensor<?xi32>) -> (index, index)
 // CHECK: {{^}}transformer.key_blocks: a block holds at least one key, got 0
+
+// -----
+
+%q = "test.op"() : () -> tensor<?x?x8xf32>
+%n, %z = transformer.query_blocks %q {queries = 0 : i64} : (tensor<?x?x8xf32>) -> (index, tensor<?x?x8xf32>)
+// CHECK: {{^}}transformer.query_blocks: a block holds at least one query, got 0
+
+// -----
+
+%q = "test.op"() : () -> tensor<?x?x8xf32>
+%past = "test.op"() : () -> tensor<?xi32>
+%i = "test.op"() : () -> index
+%t, %b = transformer.take_block %q, %past block %i {queries = 4 : i64} : (tensor<?x?x8xf32>, tensor<?xi32>, index) -> (tensor<?x?x6xf32>, tensor<?xi32>)
+// CHECK: {{^}}transformer.take_block: the block must have 8 features, got 6
+
+// -----
+
+%q, %z = "test.op"() : () -> (tensor<?x?x8xf32>, tensor<?x?x8xf32>)
+%i = "test.op"() : () -> index
+%r = transformer.put_block %q into %z block %i {queries = 4 : i64} : (tensor<?x?x8xf32>, tensor<?x?x8xf32>, index) -> tensor<?x?x8xf32>
+"test.op"(%z) : (tensor<?x?x8xf32>) -> ()
+// CHECK: {{^}}transformer.put_block writes its target in place; something else uses it too
 
 // -----
 

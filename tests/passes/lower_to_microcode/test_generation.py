@@ -129,6 +129,10 @@ def test_a_block_as_long_as_the_context(llama, chip, lower, run, resident) -> No
     assert same_bits(run(lower(llama, chip, before="block-attention{keys=512}"), PROMPT, 8), resident)
 
 
+def test_blocks_of_queries_are_the_tokens_taken_together(llama, chip, lower, run, resident) -> None:
+    assert same_bits(run(lower(llama, chip, before="block-attention{queries=4 keys=512}"), PROMPT, 8), resident)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_any_order_of_the_queues(seed, llama, chip, lower) -> None:
     """Nothing but credits orders the queues: whoever can go on may."""

@@ -78,6 +78,17 @@ def test_every_memory_that_is_short_is_told(message) -> None:
         ("", {"activation": "gelu"}, "transformer.gate: gelu has no microcode; silu has"),
         ("", {"head_size": 12}, "half of a head of 12 features is no multiple of the vector unit's 4 lanes"),
         ("block-attention{keys=12}", {}, "blocks of 12 keys; the chip takes a multiple of its 8 lanes"),
+        (
+            "block-attention{queries=3 keys=8}",
+            {},
+            "blocks of 3 queries; the chip takes 4 tokens together: give block-attention{queries=4} or more",
+        ),
+        ("", {"attention_softcap": 2.0}, "transformer.attention with softcap has no microcode"),
+        (
+            "block-attention{queries=4 keys=8}",
+            {"attention_softcap": 2.0},
+            "transformer.attention_block with softcap has no microcode",
+        ),
     ],
 )
 def test_operations(message, before, shape, expected) -> None:
