@@ -20,7 +20,7 @@ import numpy as np
 
 from codesign.chips import LIBRARY, read_chip
 from codesign.workload import Workload
-from codesign_cost.combiner import Request
+from codesign_cost.combiner import Request, loads
 from codesign_cost.energy import LAW as ENERGY
 from codesign_cost.energy import coefficients
 from codesign_cost.laws.law import Coefficient
@@ -181,10 +181,12 @@ def fit_stage(chip: str) -> float:
     machine = machine_of(read_chip(LIBRARY[chip]), chips=row.chips or 1)
     machine = replace(machine, design=replace(machine.design, family=None), resident=True)
 
+    asked = loads(program, Workload(row.batch or 1, row.input, row.output))
+
     def decode(stage: float) -> float:
         coefficients = {**STATIC_PIPELINE.coefficients, "stage": Coefficient(stage, "")}
         law = replace(STATIC_PIPELINE, coefficients=coefficients)
-        return float(Request.of(program, machine, law, Workload(row.batch or 1, row.input, row.output)).seconds()[1, 0])
+        return float(Request.on(asked, machine, law).seconds()[1, 0])
 
     least, more = decode(0.0), decode(1e-6)
     target = (row.batch or 1) * (row.output - 1) / row.value

@@ -33,6 +33,7 @@ from codesign.plugins.backend import (
 from codesign.plugins.frontend import ObjectReader, WeightsReader
 from codesign.plugins.manager import plugins
 from codesign.program import WEIGHTS, Program
+from codesign.speculation import Draft
 from codesign.texts import scored_text
 from codesign.tokenizer.chat import Chat, chat_template_of
 from codesign.tokenizer.source import tokenizer_of
@@ -274,10 +275,18 @@ def compute(program: Program, inputs: Mapping[str, AnyArray], *, executor: str |
 
 
 def cost(
-    program: Program, workload: Workload | None = None, *, chips: int = 1, stages: int = 1, model: str | None = None
+    program: Program,
+    workload: Workload | None = None,
+    *,
+    chips: int = 1,
+    stages: int = 1,
+    draft: Draft | None = None,
+    model: str | None = None,
 ) -> Cost:
-    """Price a request on the chip that the program was compiled for, or on `chips` of it in `stages` of a pipeline."""
-    return plugins().backend(CostModel, model).cost(program, workload or Workload(), chips=chips, stages=stages)
+    """Price a request on the chip that the program was compiled for, or on `chips` of it in `stages` of a pipeline, its
+    tokens proposed by a `draft` if there is one."""
+    backend = plugins().backend(CostModel, model)
+    return backend.cost(program, workload or Workload(), chips=chips, stages=stages, draft=draft)
 
 
 def validate(*, source: str = "", model: str | None = None) -> Validation:

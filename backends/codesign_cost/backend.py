@@ -6,6 +6,7 @@ from codesign.chips import Chip
 from codesign.plugins import API_VERSION
 from codesign.plugins.backend import Capabilities, Support
 from codesign.program import TARGET, Program
+from codesign.speculation import Draft
 from codesign.workload import Workload
 from codesign_cost.errors import CostError
 from codesign_cost.price import price
@@ -27,8 +28,10 @@ class CostBackend:
         """Yes, or the operations that cannot be priced."""
         return Support(tuple(f"{name}: the cost model does not know it" for name in unknown_operations(program)))
 
-    def cost(self, program: Program, workload: Workload, *, chips: int = 1, stages: int = 1) -> CostResult:
-        """The price of one request on `chips` of the program's chip, in `stages` of a pipeline.
+    def cost(
+        self, program: Program, workload: Workload, *, chips: int = 1, stages: int = 1, draft: Draft | None = None
+    ) -> CostResult:
+        """The price of one request on `chips` of the program's chip, in `stages` of a pipeline, with a `draft` if any.
 
         Raises
         ------
@@ -39,8 +42,8 @@ class CostBackend:
             raise CostError("the program targets no chip; compile it for one, or name one with --chip")
         # The chip is read where it stands: the module was verified when the program was compiled.
         chip = Chip(program.module, program.name)
-        result = price(program, chip, workload, chips=chips, stages=stages)
-        open_ = intervals(program, chip, workload, chips=chips, stages=stages)
+        result = price(program, chip, workload, chips=chips, stages=stages, draft=draft)
+        open_ = intervals(program, chip, workload, chips=chips, stages=stages, draft=draft)
         if open_ is None:
             return result
         assumed = ", ".join(map(str, open_.assumptions))

@@ -6,21 +6,53 @@ from dataclasses import dataclass
 import numpy as np
 
 from codesign.program import Program
+from codesign.speculation import Draft
 from codesign.workload import Workload
 from codesign_cost.demand import Array, Demand, Table
 from codesign_cost.energy import EnergyRates, idle_power
 from codesign_cost.laws import Law, Usage
 from codesign_cost.machine import Machine
-from codesign_cost.points import Points, folded
+from codesign_cost.points import PLAIN, Points, Rounds, folded
 from codesign_cost.reader import read_demand
 from codesign_cost.serving.continuous import closed_loop
 
 CAUSES = ("compute", "memory", "latency", "network")
 
 
-def points_of(workload: Workload, stages: int) -> Points:
-    """The points of a workload: of a server where it states a concurrency, else of a batch in step."""
-    return closed_loop(workload, stages) if workload.concurrency else Points.of(workload, stages)
+@dataclass(frozen=True)
+class Load:
+    """What a workload asks of a model: its steps, and their demand. `prefix` is set before its operations' names."""
+
+    points: Points
+    demand: Demand
+    prefix: str = ""
+
+    @classmethod
+    def of(cls, program: Program, points: Points, prefix: str = "") -> "Load":
+        """The load of steps at `points`.
+
+        Raises
+        ------
+        CostError
+            When the program holds an operation that the model does not know.
+        """
+        demand = read_demand(program, batch=points.batch, tokens=points.tokens, past=points.past, logits=points.logits)
+        return cls(points, demand, prefix)
+
+
+def loads(program: Program, workload: Workload, *, stages: int = 1, draft: Draft | None = None) -> tuple[Load, ...]:
+    """The loads of a workload: of a server where it states a concurrency, else of a batch in step; and of its draft."""
+
+    def points(rounds: Rounds) -> Points:
+        steps = closed_loop if workload.concurrency else Points.of
+        return steps(workload, stages, rounds)
+
+    if draft is None:
+        return (Load.of(program, points(PLAIN)),)
+    return (
+        Load.of(program, points(Rounds.of_verifier(draft))),
+        Load.of(draft.program, points(Rounds.of_draft(draft)), "draft "),
+    )
 
 
 @dataclass(frozen=True)
@@ -31,6 +63,7 @@ class Spent:
     usage: Usage
     weights: Array
     work: Array
+    prefix: str = ""
 
     def by_operation(self) -> Array:
         """Seconds of each operation over all runs and steps, ``[operations, 2, designs]``."""
@@ -64,32 +97,27 @@ class Request:
     energy: EnergyRates
 
     @classmethod
-    def of(cls, program: Program, machine: Machine, law: Law, workload: Workload) -> "Request":
-        """The request of `workload`.
+    def on(cls, loads: Sequence[Load], machine: Machine, law: Law) -> "Request":
+        """The request that asks `loads` of a machine.
 
         Raises
         ------
         CostError
-            When the program holds an operation, or the chip a unit, that the model does not know.
+            When the chip has no unit that the law needs.
         """
-        points = points_of(workload, machine.pipeline)
-        demand = read_demand(program, batch=points.batch, tokens=points.tokens, past=points.past)
-        return cls.on(demand, points, machine, law)
-
-    @classmethod
-    def on(cls, demand: Demand, points: Points, machine: Machine, law: Law) -> "Request":
-        """The request of a demand that was read before."""
-        closer = law.closer and law.closer(machine, demand.tables)
-        law = closer or law
-        values = law.values(machine)
-        usages: Sequence[Usage] = [law.usage(table, machine, values) for table in demand.tables]
-        if law.overlap is not None:
-            usages = law.overlap(demand.tables, usages, machine)
-        spent = tuple(
-            Spent(table, usage, folded(points.weights, table), folded(points.work, table))
-            for table, usage in zip(demand.tables, usages, strict=True)
-        )
-        return cls(spent, machine.tensor, EnergyRates.of(machine))
+        spent: list[Spent] = []
+        for load in loads:
+            tables = load.demand.tables
+            own = (law.closer and law.closer(machine, tables)) or law
+            values = own.values(machine)
+            usages: Sequence[Usage] = [own.usage(table, machine, values) for table in tables]
+            if own.overlap is not None:
+                usages = own.overlap(tables, usages, machine)
+            spent += [
+                Spent(table, usage, folded(load.points.weights, table), folded(load.points.work, table), load.prefix)
+                for table, usage in zip(tables, usages, strict=True)
+            ]
+        return cls(tuple(spent), machine.tensor, EnergyRates.of(machine))
 
     def seconds(self) -> Array:
         """Seconds of prefill and decode, ``[2, designs]``."""
@@ -119,7 +147,8 @@ class Request:
         """Seconds of both phases by operation."""
         found: dict[str, Array] = {}
         for own in self.spent:
-            for name, seconds in zip(own.table.names, own.by_operation(), strict=True):
+            for operation, seconds in zip(own.table.names, own.by_operation(), strict=True):
+                name = own.prefix + operation
                 found[name] = found.get(name, np.zeros((2, 1))) + seconds
         return found
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from codesign.program import Program
+from codesign.speculation import Draft
 from codesign.workload import Workload
 from codesign_cost.errors import DoesNotFitError
 from codesign_cost.machine import Machine
@@ -26,14 +27,16 @@ class Fit:
     available: Figure
 
     @classmethod
-    def of(cls, program: Program, machine: Machine, workload: Workload) -> "Fit":
-        """The fit of `workload`; each group of chips has room for as many KV heads as the chip with the most."""
-        cache = kv_cache_type(program)
-        sequence = 0
-        if cache is not None:
-            heads = cache.heads.data
-            sequence = cache.nbytes(1, workload.context) * -(-heads // machine.tensor) * machine.tensor // heads
-        return cls(weight_bytes(program), sequence, workload.in_flight, machine.chips * machine.memory_capacity)
+    def of(cls, program: Program, machine: Machine, workload: Workload, draft: Draft | None = None) -> "Fit":
+        """The fit of `workload`, and of its draft beside it; each group of chips has room for as many KV heads as the
+        chip with the most."""
+        programs = [program] if draft is None else [program, draft.program]
+        return cls(
+            sum(weight_bytes(own) for own in programs),
+            sum(_sequence_bytes(own, machine, workload) for own in programs),
+            workload.in_flight,
+            machine.chips * machine.memory_capacity,
+        )
 
     @property
     def cache(self) -> int:
@@ -63,7 +66,15 @@ class Fit:
         }
 
 
-def check(program: Program, machine: Machine, workload: Workload) -> Fit:
+def _sequence_bytes(program: Program, machine: Machine, workload: Workload) -> int:
+    cache = kv_cache_type(program)
+    if cache is None:
+        return 0
+    heads = cache.heads.data
+    return cache.nbytes(1, workload.context) * -(-heads // machine.tensor) * machine.tensor // heads
+
+
+def check(program: Program, machine: Machine, workload: Workload, draft: Draft | None = None) -> Fit:
     """The fit of a program.
 
     Raises
@@ -71,7 +82,7 @@ def check(program: Program, machine: Machine, workload: Workload) -> Fit:
     DoesNotFitError
         When it needs more than there is, with what would be enough.
     """
-    fit = Fit.of(program, machine, workload)
+    fit = Fit.of(program, machine, workload, draft)
     if fit.needed <= np.min(fit.available):
         return fit
     available = int(np.min(fit.available))
@@ -79,11 +90,12 @@ def check(program: Program, machine: Machine, workload: Workload) -> Fit:
     if fit.largest_batch:
         option = "--batch" if workload.concurrency is None else "--concurrency"
         tries.insert(0, f"{option} {fit.largest_batch}")
-    more = fewest_chips(program, machine, workload)
+    more = fewest_chips(program, machine, workload, draft)
     if more is not None:
         tries.insert(0, f"--chips {more}")
+    subject = program.name if draft is None else f"{program.name} with its draft {draft.program.name}"
     raise DoesNotFitError(
-        f"{program.name} does not fit on {machine.chips} of @{machine.design.name}: weights of {size(fit.weights)} and "
+        f"{subject} does not fit on {machine.chips} of @{machine.design.name}: weights of {size(fit.weights)} and "
         f"a KV cache of {size(fit.cache)} need {size(fit.needed)} of {level(machine)}; available {size(available)}, "
         f"short by {size(fit.needed - available)}. Try {', '.join(tries[:-1])}, or {tries[-1]}.",
         needed=fit.needed,
@@ -91,10 +103,10 @@ def check(program: Program, machine: Machine, workload: Workload) -> Fit:
     )
 
 
-def fewest_chips(program: Program, machine: Machine, workload: Workload) -> int | None:
+def fewest_chips(program: Program, machine: Machine, workload: Workload, draft: Draft | None = None) -> int | None:
     """The fewest chips, all sharing every layer, that hold the program; None when thousands do not."""
     for chips in range(1, _MOST_CHIPS):
-        fit = Fit.of(program, replace(machine, tensor=chips, pipeline=1), workload)
+        fit = Fit.of(program, replace(machine, tensor=chips, pipeline=1), workload, draft)
         if fit.needed <= np.min(fit.available):
             return chips
     return None

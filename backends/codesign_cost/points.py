@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.polynomial.legendre import leggauss
 
+from codesign.speculation import Draft
 from codesign.workload import Workload
 from codesign_cost.demand import Array, Table
 
@@ -15,22 +16,48 @@ _ABSCISSAE, _WEIGHTS = leggauss(_NODES)
 
 
 @dataclass(frozen=True)
+class Rounds:
+    """How tokens are generated: in each round `width` tokens of a sequence pass the model at once, `passes` times, and
+    `gain` tokens are what comes of it in the mean."""
+
+    width: int = 1
+    passes: int = 1
+    gain: float = 1.0
+
+    @classmethod
+    def of_verifier(cls, draft: Draft) -> "Rounds":
+        """Of the model that verifies all drafted tokens and adds one, in one step."""
+        return cls(width=draft.tokens + 1, gain=draft.tokens_per_round)
+
+    @classmethod
+    def of_draft(cls, draft: Draft) -> "Rounds":
+        """Of the model that drafts one token after another."""
+        return cls(passes=draft.tokens, gain=draft.tokens_per_round)
+
+
+PLAIN = Rounds()
+"""A token a step."""
+
+
+@dataclass(frozen=True)
 class Points:
     """Steps at which a workload is priced, the prompt's before those of its generation.
 
     In a step each of `batch` sequences takes `tokens` behind `past` earlier ones, ``[kinds, points]``, where sequences
-    of several kinds may share it. `weights` ``[2, points]`` sum seconds up to the two phases, prefill and decode;
-    `work` sums what is done by the stages of a pipeline all together, where many steps are under way at once.
+    of several kinds may share it; the last `logits` of them are asked what comes next. `weights` ``[2, points]`` sum
+    seconds up to the two phases, prefill and decode; `work` sums what is done by the stages of a pipeline all together,
+    where many steps are under way at once.
     """
 
     batch: Array
     tokens: Array
     past: Array
+    logits: Array
     weights: Array
     work: Array
 
     @classmethod
-    def of(cls, workload: Workload, stages: int = 1) -> "Points":
+    def of(cls, workload: Workload, stages: int = 1, rounds: Rounds = PLAIN) -> "Points":
         """The points of a request: every step of a short generation, Gauss-Legendre nodes of a longer one; the chunks
         of a prompt likewise, but for the last, which may be shorter.
 
@@ -38,15 +65,16 @@ class Points:
         for each token, and all of them are under way at once. In the prompt the last part waits for those before it.
         """
         chunks, sizes, prompt = prompt_chunks(workload)
-        generated, steps = generation(workload)
+        generated, steps = generation(workload, rounds)
         parts = min(stages, workload.batch)
         phases = np.zeros((2, len(chunks) + len(generated)))
         phases[0, : len(chunks)] = prompt
         phases[1, len(chunks) :] = steps
         return cls(
             batch=np.full((1, phases.shape[1]), float(-(-workload.batch // parts))),
-            tokens=np.concatenate([sizes, np.ones(len(generated))])[None],
-            past=np.concatenate([chunks, generated])[None],
+            tokens=np.append(sizes, np.full(len(generated), float(rounds.width)))[None],
+            past=np.append(chunks, generated)[None],
+            logits=np.append(np.ones(len(chunks)), np.full(len(generated), float(rounds.width)))[None],
             weights=phases * [[(parts + stages - 1) / stages], [1.0]],
             work=parts * phases,
         )
@@ -63,10 +91,10 @@ def prompt_chunks(workload: Workload) -> tuple[Array, Array, Array]:
     return np.append(chunks * chunk, begun), sizes, np.append(weights, 1.0)
 
 
-def generation(workload: Workload) -> tuple[Array, Array]:
+def generation(workload: Workload, rounds: Rounds = PLAIN) -> tuple[Array, Array]:
     """Steps of a generation that are priced: tokens before them, and how many steps each stands for."""
     positions, weights = _nodes(workload.output - 1)
-    return workload.input + positions, weights
+    return workload.input + positions, weights * rounds.passes / rounds.gain
 
 
 def folded(weights: Array, table: Table) -> Array:

@@ -1,15 +1,16 @@
 """The price of a request: fit, time, energy, area, money, of one design in full or of many at once in short."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from codesign.chips import Chip
 from codesign.program import Program
+from codesign.speculation import Draft
 from codesign.workload import Workload
 from codesign_cost.area import chip_area
-from codesign_cost.combiner import CAUSES, Request, idle_joules, points_of
+from codesign_cost.combiner import CAUSES, Request, idle_joules, loads
 from codesign_cost.demand import Array
 from codesign_cost.energy import LAW as ENERGY
 from codesign_cost.errors import CostError
@@ -17,7 +18,7 @@ from codesign_cost.fit import Fit, check, level
 from codesign_cost.laws import Law, law_of
 from codesign_cost.machine import Machine
 from codesign_cost.money import Money
-from codesign_cost.reader import elementwise_operations, expert_ranks, kv_cache_type, read_demand
+from codesign_cost.reader import elementwise_operations, expert_ranks, kv_cache_type
 from codesign_cost.result import CostResult
 from codesign_cost.technology import Figure
 from codesign_cost.variants import Changes, vary
@@ -27,9 +28,11 @@ _CHUNK = 4096
 """Designs priced together: enough to hide what a call costs, few enough for the processor's cache."""
 
 
-def price(program: Program, chip: Chip, workload: Workload, *, chips: int = 1, stages: int = 1) -> CostResult:
+def price(
+    program: Program, chip: Chip, workload: Workload, *, chips: int = 1, stages: int = 1, draft: Draft | None = None
+) -> CostResult:
     """The price of `workload` for `program` on `chips` of `chip` together (a system counts its own chips as well), in
-    `stages` of a pipeline, the chips of a stage sharing its layers.
+    `stages` of a pipeline, the chips of a stage sharing its layers; with a `draft` on the same chips.
 
     Raises
     ------
@@ -38,18 +41,14 @@ def price(program: Program, chip: Chip, workload: Workload, *, chips: int = 1, s
     CostError
         When the program holds an operation, or the chip a unit, that the model does not know.
     """
-    if program.batch not in (None, workload.in_flight):
-        raise CostError(
-            f"{program.name} is specialized to batch={program.batch}; the workload has {workload.in_flight}"
-        )
     machine = _machine_for(program, chip, chips, stages)
+    _check_runs(program, machine, workload)
+    if draft is not None:
+        _check_runs(draft.program, machine, workload)
     law = law_of(machine)
-    needs = list(elementwise_operations(program))
-    if needs and not machine.parts(Vector):
-        raise CostError(f"chip @{machine.design.name} has no vector unit, so none that runs {', '.join(needs)}")
-    fit = check(program, machine, workload)
+    fit = check(program, machine, workload, draft)
     machine = replace(machine, resident=fit.needed <= machine.chips * machine.sram_capacity())
-    request = Request.of(program, machine, law, workload)
+    request = Request.on(loads(program, workload, stages=stages, draft=draft), machine, law)
     by_cause = {cause: seconds[:, 0].tolist() for cause, seconds in request.by_cause().items()}
     by_operation = {name: seconds[:, 0].tolist() for name, seconds in request.by_operation().items()}
     prefill, decode = request.seconds()[:, 0].tolist()
@@ -72,6 +71,7 @@ def price(program: Program, chip: Chip, workload: Workload, *, chips: int = 1, s
         stages=machine.pipeline,
         batch=workload.batch,
         concurrency=workload.concurrency,
+        draft=None if draft is None else _drafting(draft),
         input=workload.input,
         output=workload.output,
         ttft_s=prefill,
@@ -120,7 +120,14 @@ class Prices:
 
 
 def price_designs(
-    program: Program, chip: Chip, workload: Workload, changes: Changes, *, chips: int = 1, stages: int = 1
+    program: Program,
+    chip: Chip,
+    workload: Workload,
+    changes: Changes,
+    *,
+    chips: int = 1,
+    stages: int = 1,
+    draft: Draft | None = None,
 ) -> Prices:
     """The prices of `chip` with each of many values of some of its figures, by the same functions as :func:`price`.
 
@@ -131,8 +138,7 @@ def price_designs(
     """
     base = _machine_for(program, chip, chips, stages)
     count = len(next((values for own in changes.values() for values in own.values()), ()))
-    points = points_of(workload, base.pipeline)
-    demand = read_demand(program, batch=points.batch, tokens=points.tokens, past=points.past)
+    asked = loads(program, workload, stages=stages, draft=draft)
     law, system = law_of(base), _system(chip)
     columns: list[Array] = []
     for start in range(0, count, _CHUNK):
@@ -141,9 +147,9 @@ def price_designs(
             for name, own in changes.items()
         }
         machine = vary(base, chunk)
-        fit = Fit.of(program, machine, workload)
+        fit = Fit.of(program, machine, workload, draft)
         machine = replace(machine, resident=np.asarray(fit.needed <= machine.chips * machine.sram_capacity()))
-        request = Request.on(demand, points, machine, law)
+        request = Request.on(asked, machine, law)
         seconds = request.seconds()
         latency, tokens = seconds.sum(axis=0), workload.in_flight * workload.output
         joules = sum(own.sum(axis=0) for own in request.joules().values()) + idle_joules(machine, latency)
@@ -164,6 +170,16 @@ def price_designs(
         columns.append(np.stack([np.broadcast_to(figure, (width,)) for figure in figures]))
     ttft, tpot, rate, energy, power, area, usd, fits = np.concatenate(columns, axis=1)
     return Prices(ttft, tpot, rate, energy, power, area, usd, fits > 0)
+
+
+def _check_runs(program: Program, machine: Machine, workload: Workload) -> None:
+    if program.batch not in (None, workload.in_flight):
+        raise CostError(
+            f"{program.name} is specialized to batch={program.batch}; the workload has {workload.in_flight}"
+        )
+    needs = list(elementwise_operations(program))
+    if needs and not machine.parts(Vector):
+        raise CostError(f"chip @{machine.design.name} has no vector unit, so none that runs {', '.join(needs)}")
 
 
 def _machine_for(program: Program, chip: Chip, chips: int, stages: int) -> Machine:
@@ -216,6 +232,15 @@ def _price_of_one(machine: Machine, chip: Chip, system: System | None) -> Figure
     if system is None or system.price is None:
         return machine.design.price
     return system.price / chip.chips
+
+
+def _drafting(draft: Draft) -> Mapping[str, object]:
+    return {
+        "model": draft.program.name,
+        "tokens": draft.tokens,
+        "acceptance": draft.acceptance,
+        "tokens_per_round": draft.tokens_per_round,
+    }
 
 
 def _notes(program: Program, machine: Machine, law: Law, workload: Workload) -> Iterator[str]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from codesign.chips import Chip
 from codesign.program import Program
+from codesign.speculation import Draft
 from codesign.workload import Workload
 from codesign_cost.demand import Array
 from codesign_cost.price import Prices, machine_of, price_designs
@@ -68,7 +69,9 @@ def assumptions(chip: Chip, *, chips: int = 1, stages: int = 1) -> tuple[Assumpt
     return tuple({(own.part, own.figure): own for own in found}.values())
 
 
-def intervals(program: Program, chip: Chip, workload: Workload, *, chips: int = 1, stages: int = 1) -> Intervals | None:
+def intervals(
+    program: Program, chip: Chip, workload: Workload, *, chips: int = 1, stages: int = 1, draft: Draft | None = None
+) -> Intervals | None:
     """What the assumed figures of `chip` leave open of the price of `workload`; None when none is assumed.
 
     Raises
@@ -84,7 +87,7 @@ def intervals(program: Program, chip: Chip, workload: Workload, *, chips: int = 
         changes: dict[str, dict[str, Array]] = {}
         for own, values in zip(assumed, designs.T, strict=True):
             changes.setdefault(own.part, {})[own.figure] = values
-        return price_designs(program, chip, workload, changes, chips=chips, stages=stages)
+        return price_designs(program, chip, workload, changes, chips=chips, stages=stages, draft=draft)
 
     stated = np.array([own.stated for own in assumed])
     ends = np.array([[own.low, own.high] for own in assumed])

@@ -44,8 +44,9 @@ def expert_ranks(program: Program) -> set[int]:
     return {op.ranks.value.data for op in exchanges}
 
 
-def read_demand(program: Program, *, batch: Array | int, tokens: Array, past: Array) -> Demand:
-    """The demand of steps: `batch` sequences, `tokens` new tokens each, after `past` tokens (one value a point).
+def read_demand(program: Program, *, batch: Array | int, tokens: Array, past: Array, logits: Array | int = 1) -> Demand:
+    """The demand of steps: `batch` sequences, `tokens` new tokens each, after `past` tokens (one value a point), the
+    last `logits` of which are asked what comes next.
 
     Sequences of several kinds may share a step, prompts among those that generate: ``[kinds, points]``, with at least
     one token each, even where the batch of a kind is 0.
@@ -56,7 +57,8 @@ def read_demand(program: Program, *, batch: Array | int, tokens: Array, past: Ar
         For an operation the model does not know.
     """
     tokens, past = np.atleast_2d(tokens), np.atleast_2d(past)
-    reader = _Reader(program.module, np.broadcast_to(np.asarray(batch, np.float64), past.shape), tokens, past)
+    batch, logits = (np.broadcast_to(np.asarray(own, np.float64), past.shape) for own in (batch, logits))
+    reader = _Reader(program.module, batch, tokens, past, logits)
     reader.step(program.step)
     return Demand.of(reader.items)
 
@@ -135,11 +137,12 @@ class _Reader:
     What is known of a sequence is ``[kinds, points]``, what is noted of an operation ``[points]``.
     """
 
-    def __init__(self, module: ModuleOp, batch: Array, tokens: Array, past: Array):
+    def __init__(self, module: ModuleOp, batch: Array, tokens: Array, past: Array, logits: Array):
         self.functions = {op.sym_name.data: op for op in module.ops if isinstance(op, func.FuncOp)}
         self.batch = batch
         self.past = past
         self.tokens = tokens
+        self.logits = logits
         self.items: list[Item] = []
         self.repeat: Array = np.ones_like(past[0])
         self.iterations: Array = np.ones_like(past)
@@ -157,7 +160,7 @@ class _Reader:
 
     def _enter(self, argument: SSAValue) -> None:
         if isinstance(argument.type, IndexType):
-            self.indices[argument] = np.ones_like(self.past)  # generation keeps the last token of each sequence
+            self.indices[argument] = self.logits
 
     def _block(self, block: Block) -> None:
         for op in block.ops:

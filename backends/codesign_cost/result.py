@@ -9,7 +9,8 @@ class CostResult:
     """The price of one workload on one chip, or on several together.
 
     With a `concurrency` it is that of one request of so many in flight: `ttft_s` includes its waiting, `tpot_s` the
-    steps that others' prompts take, both in the mean.
+    steps that others' prompts take, both in the mean. `draft` tells of a draft model, and of the tokens that a round
+    of drafting and verifying gives.
 
     `tokens_per_second` counts the output tokens of all users over the whole request, prompt included;
     `tokens_per_second_per_user` is its share of each. `tpot_s` is the mean of the tokens after the first, None when
@@ -27,6 +28,7 @@ class CostResult:
     stages: int
     batch: int
     concurrency: int | None
+    draft: Mapping[str, object] | None
     input: int
     output: int
     ttft_s: float

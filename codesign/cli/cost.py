@@ -1,6 +1,7 @@
 """``codesign cost``: what a request costs on a chip."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from math import ceil
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -11,6 +12,8 @@ from codesign.cli.output import Output, note, progress, quantity, write_json
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+    from codesign.speculation import Draft
 
 Document = Mapping[str, object]
 
@@ -50,6 +53,19 @@ def cost(
             show_default=False,
         ),
     ] = None,
+    draft: Annotated[
+        str | None,
+        typer.Option(
+            help="A model that drafts tokens for the other to verify; with the same passes, on the same chips.",
+            show_default=False,
+        ),
+    ] = None,
+    draft_tokens: Annotated[
+        int | None, typer.Option(help="Tokens drafted before they are verified in one step.", show_default=False)
+    ] = None,
+    acceptance: Annotated[
+        float | None, typer.Option(help="Share of drafted tokens that are accepted.", show_default=False)
+    ] = None,
     token_price: Annotated[
         float | None,
         typer.Option(
@@ -76,13 +92,15 @@ def cost(
 
     wanted = None if spec is None else load_spec(spec)
     workload = Workload(batch, input, output, chunk, concurrency)
+    drafted = _drafted(draft, draft_tokens, acceptance)
     documents: list[Document] = []
     with progress("pricing"):
         program = api.load_model(model)
         for name in chip:
             design = api.load_chip(name)
             compiled = api.compile(program, design, pipeline)
-            document = api.cost(compiled, workload, chips=chips, stages=stages).to_dict()
+            proposal = drafted and replace(drafted, program=api.compile(drafted.program, design, pipeline))
+            document = api.cost(compiled, workload, chips=chips, stages=stages, draft=proposal).to_dict()
             if token_price is not None:
                 document["break_even_chips"] = break_even(document, token_price)
             if wanted is not None:
@@ -94,6 +112,24 @@ def cost(
     Output().show(price_table(documents))
     load = f"batch {batch}" if concurrency is None else f"{concurrency} requests in flight"
     note(f"{program.name}, {load}, {input} tokens in, {output} out")
+
+
+def _drafted(model: str | None, tokens: int | None, acceptance: float | None) -> "Draft | None":
+    """The draft of the three options, which only make sense together."""
+    from codesign import api
+    from codesign.errors import UsageError
+    from codesign.speculation import Draft
+
+    missing = [
+        name
+        for name, value in (("--draft", model), ("--draft-tokens", tokens), ("--acceptance", acceptance))
+        if value is None
+    ]
+    if len(missing) == 3:
+        return None
+    if model is None or tokens is None or acceptance is None:
+        raise UsageError(f"a draft needs a model, its tokens and their acceptance; missing {', '.join(missing)}")
+    return Draft(api.load_model(model), tokens, acceptance)
 
 
 def break_even(document: Document, token_price: float) -> int | None:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codesign.program import Program
+from codesign.speculation import Draft
 from codesign.workload import Workload
 
 FloatArray = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
@@ -151,8 +152,10 @@ class Cost(Protocol):
 class CostModel(Backend, Protocol):
     """A backend that prices a program on the chip its module names."""
 
-    def cost(self, program: Program, workload: Workload, *, chips: int = 1, stages: int = 1) -> Cost:
-        """The price of one request on `chips` of the chip together, in `stages` of a pipeline."""
+    def cost(
+        self, program: Program, workload: Workload, *, chips: int = 1, stages: int = 1, draft: Draft | None = None
+    ) -> Cost:
+        """The price of one request on `chips` of the chip together, in `stages` of a pipeline, with any `draft`."""
         ...
 
 

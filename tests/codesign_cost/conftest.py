@@ -13,6 +13,7 @@ from codesign_dialects.encoding import plain
 
 SHAPES = {
     "tiny": Decoder(96, 64, 3, 4, 2, 16, 160, 512, 1e-5, 1e4, tied=True),
+    "smaller": Decoder(96, 32, 2, 2, 1, 16, 80, 512, 1e-5, 1e4, tied=True),
     "llama-2-7b": Decoder(32000, 4096, 32, 32, 32, 128, 11008, 4096, 1e-5, 1e4),
     "llama-2-70b": Decoder(32000, 8192, 80, 64, 8, 128, 28672, 4096, 1e-5, 1e4),
     "llama-3.1-8b": Decoder(128256, 4096, 32, 32, 8, 128, 14336, 131072, 1e-5, 5e5),

@@ -17,7 +17,7 @@ import numpy as np
 from codesign.workload import Workload
 from codesign_cost.demand import Array
 from codesign_cost.errors import CostError
-from codesign_cost.points import Points, generation, prompt_chunks
+from codesign_cost.points import PLAIN, Points, Rounds, generation, prompt_chunks
 
 _NODES = 3
 """Numbers of prompts in a step that are priced: their distribution has one peak, so that few are exact enough."""
@@ -27,16 +27,20 @@ _FAR = 20.0
 """Deviations from which on the tail of a normal distribution is taken for exponential: 0.3 % off."""
 
 
-def closed_loop(workload: Workload, stages: int = 1) -> Points:
+def closed_loop(workload: Workload, stages: int = 1, rounds: Rounds = PLAIN) -> Points:
     """The points of one life of a request among `workload.concurrency`: its way to the first token, then the rest.
 
     Raises
     ------
     CostError
-        When prompts come in chunks through a pipeline, which is not modelled.
+        When prompts come in chunks through a pipeline, or beside drafted tokens, which is not modelled.
     """
     if workload.chunk is None:
-        return _interrupted(workload, stages)
+        return _interrupted(workload, stages, rounds)
+    if rounds != PLAIN:
+        raise CostError(
+            "drafted tokens in steps that chunks of prompts share are not modelled: expected no --draft, or no --chunk"
+        )
     if stages > 1:
         raise CostError(
             "chunks of prompts that share steps with others' tokens are not modelled in a pipeline: "
@@ -45,13 +49,13 @@ def closed_loop(workload: Workload, stages: int = 1) -> Points:
     return _shared(workload)
 
 
-def _interrupted(workload: Workload, stages: int) -> Points:
+def _interrupted(workload: Workload, stages: int, rounds: Rounds) -> Points:
     """Prompts between steps of generation. With one token to generate all requests are prompts at once."""
     users = workload.in_flight
-    leaving = 1 / max(workload.output - 1, 1)  # of those that generate, so many are answered in a step
+    leaving = 1 / max((workload.output - 1) / rounds.gain, 1)  # of those that generate, so many are answered in a round
     others, chances = binomial_nodes(users - 1, leaving)
     prompts = 1 + others
-    past, steps = generation(workload)
+    past, steps = generation(workload, rounds)
     parts = min(stages, users)
     alone = np.zeros(len(past))
     # Of the steps of n prompts in a life of all users, a request sees users/n; its own is the way to its first token.
@@ -59,8 +63,9 @@ def _interrupted(workload: Workload, stages: int) -> Points:
     others_steps = chances * (users / prompts - 1)
     return Points(
         batch=np.append(prompts, np.full(len(past), float(-(-users // parts))))[None],
-        tokens=np.append(np.full(len(prompts), float(workload.input)), alone + 1)[None],
+        tokens=np.append(np.full(len(prompts), float(workload.input)), alone + rounds.width)[None],
         past=np.append(np.zeros(len(prompts)), past)[None],
+        logits=np.append(np.ones(len(prompts)), alone + rounds.width)[None],
         weights=np.array([[*chances, *alone], [*(others_steps / stages), *steps]]),
         work=np.array([[*chances, *alone], [*others_steps, *(parts * steps)]]),
     )
@@ -92,6 +97,7 @@ def _shared(workload: Workload) -> Points:
         batch=np.array([[*prompts, *without], [*(with_prompts + beside), *(without + users)]]),
         tokens=np.array([[*sizes, *(without + 1)], [*(with_prompts + 1), *(without + 1)]]),
         past=np.array([[*begun, *without], [*(with_prompts + middle), *past]]),
+        logits=np.ones((2, weights.shape[1])),
         weights=weights,
         work=weights,
     )
