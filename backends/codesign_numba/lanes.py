@@ -15,8 +15,13 @@ from numba.extending import intrinsic, register_model
 
 LANES = 16
 
-HAS_DOT = bool(get_host_cpu_features().get("avx512vnni"))
-"""Whether :func:`dot` is one instruction here."""
+_FEATURES = get_host_cpu_features()
+
+DOT_TAKES_BYTES = bool(_FEATURES.get("avx512vnni"))
+"""Whether :func:`dot` takes all bytes and all inputs; else a pair of its products must not leave int16."""
+
+HAS_DOT = DOT_TAKES_BYTES or bool(_FEATURES.get("avx2"))
+"""Whether :func:`dot` is a few instructions here."""
 
 _BYTE, _INT, _FLOAT = ir.IntType(8), ir.IntType(32), ir.FloatType()
 _INTS, _FLOATS = ir.VectorType(_INT, LANES), ir.VectorType(_FLOAT, LANES)
@@ -169,23 +174,34 @@ def both(typing: Any, codes: Any, mask: Any) -> Any:
 def dot(typing: Any, total: Any, codes: Any, inputs: Any, at: Any) -> Any:
     """To each lane's int32 add the products of its four bytes, unsigned, with the four int8 from an index of `inputs`.
 
-    One instruction where the processor has AVX-512 VNNI.
+    One instruction where the processor has AVX-512 VNNI. With AVX2 neighboring products meet in an int16, which holds
+    them where the bytes are below 128 or the inputs within ±64.
     """
 
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         four = _splat(builder, _load(context, builder, signature.args[2], args[2], args[3], _INT), _INTS)
-        if HAS_DOT:
+        if DOT_TAKES_BYTES:
             function = ir.FunctionType(_INTS, [_INTS] * 3)
             instruction = get_or_insert_function(builder.module, function, "llvm.x86.avx512.vpdpbusd.512")
             return builder.call(instruction, [args[0], args[1], four])
-        sums = args[0]
-        for place in range(0, 32, 8):
-            weight = builder.and_(builder.lshr(args[1], _constant(_INTS, place)), _constant(_INTS, 0xFF))
-            value = builder.ashr(builder.shl(four, _constant(_INTS, 24 - place)), _constant(_INTS, 24))
-            sums = builder.add(sums, builder.mul(weight, value))
-        return sums
+        halves = [_pairs_of_half(builder, args[1], four, half) for half in range(2)]
+        return builder.add(args[0], builder.shuffle_vector(*halves, ir.Constant(_INTS, list(range(LANES)))))
 
     return INTS(INTS, INTS, inputs, types.intp), code
+
+
+def _pairs_of_half(builder: Any, codes: Any, inputs: Any, half: int) -> Any:
+    """The sums of products of eight of sixteen lanes, by the instructions of AVX2."""
+    places = ir.Constant(ir.VectorType(_INT, LANES // 2), [LANES // 2 * half + place for place in range(LANES // 2)])
+    bytes, words, ints = (ir.VectorType(ir.IntType(bits), 256 // bits) for bits in (8, 16, 32))
+    unsigned, signed = (
+        builder.bitcast(builder.shuffle_vector(vector, vector, places), bytes) for vector in (codes, inputs)
+    )
+    multiply = get_or_insert_function(
+        builder.module, ir.FunctionType(words, [bytes, bytes]), "llvm.x86.avx2.pmadd.ub.sw"
+    )
+    sum = get_or_insert_function(builder.module, ir.FunctionType(ints, [words, words]), "llvm.x86.avx2.pmadd.wd")
+    return builder.call(sum, [builder.call(multiply, [unsigned, signed]), _constant(words, 1)])
 
 
 @intrinsic

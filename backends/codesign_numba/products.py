@@ -13,6 +13,7 @@ import numpy as np
 from numba import njit
 
 from codesign_numba.lanes import (
+    DOT_TAKES_BYTES,
     LANES,
     add,
     add_ints,
@@ -154,9 +155,14 @@ def dot_product(codes, scales, bits, zero, block, x, x_scale, out):
     """As :func:`product` of whole numbers, each operation rounded in the same order, by products of bytes."""
     tiles, blocks = (len(out) + LANES - 1) // LANES, len(scales) // ((len(out) + LANES - 1) // LANES * LANES)
     inputs, sums = np.zeros(blocks * block, np.int8), np.zeros(blocks, np.int32)
+    # Of bytes, all that there are, and inputs within ±64.
+    halves = np.zeros(blocks * block, np.int8)
+    split = bits == 8 and not DOT_TAKES_BYTES
     for k in range(len(x)):
-        inputs[k] = np.int8(x[k])
-        sums[k // block] += np.int32(x[k])
+        value = np.int32(x[k])
+        sums[k // block] += value
+        half = value >> 1 if split else 0
+        inputs[k], halves[k] = np.int8(value - half), np.int8(half)
     low, tail, at = ints(np.int32(0x0F0F0F0F)), np.empty(LANES, np.float32), 0
     for tile in range(tiles):
         total = floats(np.float32(0))
@@ -167,8 +173,10 @@ def dot_product(codes, scales, bits, zero, block, x, x_scale, out):
                 for k in range(b * block, (b + 1) * block, 8):
                     prefetch(codes, at + AHEAD)
                     prefetch(codes, at + STEP + AHEAD)
-                    first = dot(first, load_codes(codes, at), inputs, k)
-                    second = dot(second, load_codes(codes, at + STEP), inputs, k + 4)
+                    left, right = load_codes(codes, at), load_codes(codes, at + STEP)
+                    first, second = dot(first, left, inputs, k), dot(second, right, inputs, k + 4)
+                    if not DOT_TAKES_BYTES:
+                        first, second = dot(first, left, halves, k), dot(second, right, halves, k + 4)
                     at += 2 * STEP
             else:
                 for k in range(b * block, (b + 1) * block, 8):
