@@ -1,7 +1,6 @@
 """Weights that stay the integers they are stored as, so that a decoded token reads a quarter of float32's bytes.
 
-NumPy has no product of int8 and float32: some rows at a time are copied into the second-level cache, turned into
-float32 there, and multiplied. The copy alone runs at the speed of memory, which the conversion would not.
+NumPy has no product of int8 and float32: some rows at a time are turned into float32 in a cache, and multiplied there.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,8 +20,8 @@ from codesign_numpy.buffers import Floats, Weight
 from codesign_numpy.compiled import CompiledMatrix
 from codesign_numpy.plan import Plan
 
-CACHED_VALUES = 1 << 17
-"""Weights that are float32 at a time: 512 KiB."""
+CACHED_VALUES = 1 << 18
+"""Weights that are float32 at a time: 1 MiB."""
 
 
 def stays_packed(encoding: Encoding, kernels: Kernels | None) -> bool:
@@ -39,37 +38,23 @@ def stays_packed(encoding: Encoding, kernels: Kernels | None) -> bool:
 
 
 @dataclass(frozen=True, eq=False)
-class Scratch:
-    """Room for the weights that are multiplied now, as integers and as float32."""
-
-    integers: NDArray[np.int8]
-    values: Floats
-
-    @classmethod
-    def holding(cls, size: int) -> "Scratch":
-        """Room for `size` weights."""
-        return cls(np.empty(size, np.int8), np.empty(size, np.float32))
-
-
-@dataclass(frozen=True, eq=False)
 class PackedMatrix:
-    """Weights ``integers · scales``: int8 ``[out, in]`` and float32 ``[out, blocks]``; matrices share a `scratch`."""
+    """Weights ``integers · scales``: int8 ``[out, in]`` and float32 ``[out, blocks]``; matrices share a `scratch`,
+    in which some rows are float32."""
 
     integers: NDArray[np.int8]
     scales: Floats
-    scratch: Scratch
+    scratch: Floats
 
     def _blocks(self) -> Iterator[tuple[slice, Floats]]:
         """Some rows after others, and their integers as float32."""
         count, columns = self.integers.shape
-        size = len(self.scratch.values) // columns
+        size = len(self.scratch) // columns
         for start in range(0, count, size):
             rows = slice(start, min(start + size, count))
             shape = (rows.stop - start, columns)
-            integers = self.scratch.integers[: prod(shape)].reshape(shape)
-            values = self.scratch.values[: prod(shape)].reshape(shape)
-            np.copyto(integers, self.integers[rows])
-            np.copyto(values, integers)
+            values = self.scratch[: prod(shape)].reshape(shape)
+            np.copyto(values, self.integers[rows])
             yield rows, values
 
     def product(self, x: Floats, out: Floats) -> None:
@@ -104,7 +89,7 @@ def packed_experts(weight: Weight, plan: Plan) -> list[PackedMatrix]:
     key = ("packed experts", weight.name, weight.layer)
     if key not in plan.weights:
         size = max(CACHED_VALUES, plan.parameters.shape(weight.name)[-1])
-        scratch = cast(Scratch, plan.weights.setdefault(("scratch", size), Scratch.holding(size)))
+        scratch = cast(Floats, plan.weights.setdefault(("scratch", size), np.empty(size, np.float32)))
         stored = plan.parameters.encoded(weight.name, weight.layer)
         plan.weights[key] = [
             PackedMatrix(integers, scales, scratch)
@@ -126,12 +111,12 @@ def _prepare(sources: Sequence[Weight], plan: Plan) -> PackedMatrix | CompiledMa
     scales, offsets = (_companions(parts, name) for name in ("scale", "offset"))
     assert scales is not None
     arena, size = plan.parameters.arena, max(CACHED_VALUES, columns)
-    scratch = cast(Scratch, plan.weights.setdefault(("scratch", size), Scratch.holding(size)))
+    scratch = cast(Floats, plan.weights.setdefault(("scratch", size), np.empty(size, np.float32)))
     if plan.kernels is not None and plan.kernels.takes(encoding.block or 0):
         weights = plan.kernels.pack(
             np.concatenate(elements), scales, offsets, lambda nbytes: arena.array((nbytes,), np.uint8)
         )
-        return CompiledMatrix(weights, (rows, columns), scratch.values)
+        return CompiledMatrix(weights, (rows, columns), scratch)
     return PackedMatrix(np.concatenate(elements, out=arena.array((rows, columns), np.int8)), scales, scratch)
 
 

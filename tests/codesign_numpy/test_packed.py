@@ -10,7 +10,7 @@ from codesign.numerics.integer_matmul import exact_chunk
 from codesign.plugins.manager import plugins
 from codesign_numpy import packed
 from codesign_numpy.executor import NumpySession
-from codesign_numpy.packed import PackedMatrix, Scratch
+from codesign_numpy.packed import PackedMatrix
 
 
 def transformed(program, pipeline: str):
@@ -25,7 +25,7 @@ def matrices(draw, most_blocks=1):
     random = np.random.default_rng(draw(st.integers(0, 2**32)))
     integers = random.integers(-127, 128, (rows, columns)).astype(np.int8)
     scales = random.uniform(1e-3, 1, (rows, blocks)).astype(np.float32)
-    scratch = Scratch.holding(columns * draw(st.integers(1, rows + 1)) + draw(st.integers(0, columns - 1)))
+    scratch = np.empty(columns * draw(st.integers(1, rows + 1)) + draw(st.integers(0, columns - 1)), np.float32)
     return PackedMatrix(integers, scales, scratch), random
 
 
@@ -60,7 +60,7 @@ def test_an_integer_product_is_exact(drawn, tokens) -> None:
 
 def test_rows_are_taken_as_their_values() -> None:
     matrix = PackedMatrix(
-        np.array([[1, -2], [3, 4], [5, -6]], np.int8), np.float32([[0.5], [2], [1]]), Scratch.holding(2)
+        np.array([[1, -2], [3, 4], [5, -6]], np.int8), np.float32([[0.5], [2], [1]]), np.empty(2, np.float32)
     )
     np.testing.assert_array_equal(matrix.take(np.array([[2, 0]])), [[[5, -6], [0.5, -1]]])
 
@@ -76,7 +76,7 @@ def test_a_session_keeps_a_byte_a_weight(make_llama, pipeline) -> None:
     assert sum(matrix.integers.nbytes for matrix in kept) == sum(values.size for values in matrices)
     assert all(values.ndim == 1 for values in session._parameters._read.values())
     others = [value for value in session._weights.values() if not isinstance(value, PackedMatrix)]
-    assert all(isinstance(value, Scratch) for value in others)
+    assert [value.size for value in others] == [packed.CACHED_VALUES]
 
 
 @pytest.mark.parametrize("skip", ["layers.query", "layers.gate", "layers.down", "embedding"])
