@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from codesign.api import compile, compute, cost, emit, export, load_chip, load_model, run, simulate
+    from codesign.api import compile, compute, cost, emit, export, load_chip, load_graph, load_model, run, simulate
     from codesign.errors import CodesignError
 
 __version__ = "0.1.0"
@@ -20,6 +20,7 @@ __all__ = [
     "emit",
     "export",
     "load_chip",
+    "load_graph",
     "load_model",
     "run",
     "simulate",

@@ -30,7 +30,7 @@ from codesign.plugins.backend import (
     Validated,
     Validation,
 )
-from codesign.plugins.frontend import ObjectReader, WeightsReader
+from codesign.plugins.frontend import GraphReader, ObjectReader, WeightsReader
 from codesign.plugins.manager import plugins
 from codesign.program import WEIGHTS, Program
 from codesign.speculation import Draft
@@ -89,6 +89,16 @@ def load_model(source: str | Path | object) -> Program:
             return frontend.load(path)
     known = "; ".join(frontend.description for frontend in plugins().frontends())
     raise CodesignError(f"{path}: no frontend reads this; known: {known}")
+
+
+def load_graph(source: str | Path) -> Program:
+    """Load a file as the graph of generic operators that it holds, which `compute` takes, even where it is a decoder;
+    anything else as `load_model` does."""
+    path = Path(source)
+    for frontend in plugins().frontends():
+        if isinstance(frontend, GraphReader) and path.exists() and frontend.accepts(path):
+            return frontend.graph(path)
+    return load_model(source)
 
 
 def _load_object(source: object) -> Program:

@@ -109,11 +109,17 @@ codesign compute model.onnx --inputs inputs.npz -o outputs.npz
 ```python
 import codesign
 
-program = codesign.load_model("model.onnx")
+program = codesign.load_graph("model.onnx")
 outputs = codesign.compute(program, {{"x": x}})  # arrays by the names of the graph's inputs and outputs
 ```
 
-A graph that takes token ids and gives logits is a decoder, and generates:
+A graph of attention, norms, rotary embedding and products with weights in a decoder's order becomes a decoder of the
+`transformer` dialect, which passes, cost model and emitter take: `codesign import` shows it, with how far its logits
+are from the graph's on random tokens, or with why the graph is left as it is. It may be written in the operators of set
+23, in ONNX Runtime's, or in products and softmax; weights of `MatMulNBits`, `GatherBlockQuantized` and
+`DequantizeLinear` stay as they are stored. `codesign.load_graph` and `codesign compute` take the graph as it is.
+
+Any graph that takes token ids and gives logits generates:
 
 ```sh
 codesign run decoder.onnx --tokens 1,2,3 --max-tokens 20     # or --prompt, with a tokenizer.json beside the file

@@ -29,7 +29,7 @@ def compute(
     from codesign.arrays import read_arrays, write_arrays
 
     with progress(f"computing {model}"):
-        outputs = api.compute(api.load_model(model), read_arrays(inputs), executor=executor)
+        outputs = api.compute(api.load_graph(model), read_arrays(inputs), executor=executor)
     if output is not None:
         write_arrays(output, outputs)
     summary = {

@@ -50,6 +50,15 @@ class ObjectReader(Frontend, Protocol):
 
 
 @runtime_checkable
+class GraphReader(Frontend, Protocol):
+    """A frontend of graphs, which `load` reads as decoders where they are such."""
+
+    def graph(self, source: Path) -> Program:
+        """Read `source` as the graph of generic operators that it is."""
+        ...
+
+
+@runtime_checkable
 class WeightsReader(Frontend, Protocol):
     """A frontend whose files hold weights in a form that it alone reads."""
 

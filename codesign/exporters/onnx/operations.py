@@ -40,11 +40,12 @@ OWN = "codesign"
 
 @dataclass
 class Step:
-    """The step as it is written: its graph, its inputs, the cache of each layer."""
+    """The step as it is written: its graph, its inputs, the tokens that a sequence may hold, its caches."""
 
     graph: Graph
     tokens: str
     positions: str
+    context: int
     past: Callable[[int], tuple[str, str]]
     layers: dict[SSAValue, int] = field(default_factory=dict[SSAValue, int])
     appended: dict[int, tuple[str, str]] = field(default_factory=dict[int, tuple[str, str]])
@@ -124,19 +125,19 @@ def _layer_norm(op: LayerNormOp, step: Step) -> Written:
 
 def _angles(op: RotaryOp, step: Step) -> tuple[str, str]:
     """Cosine and sine of the angles of this step's positions, ``[batch, tokens, size / 2]``."""
-    graph = step.graph
+    graph, frequencies = step.graph, op.frequencies(step.context)
 
     def make() -> tuple[str, str]:
         position = graph.node("Cast", step.positions, to=TensorProto.FLOAT)
         column = graph.node("Unsqueeze", position, graph.constant([-1]))
-        angles = graph.node("Mul", column, graph.constant(np.array(op.frequencies)))
+        angles = graph.node("Mul", column, graph.constant(np.array(frequencies)))
         cosine, sine = graph.node("Cos", angles), graph.node("Sin", angles)
         if op.magnitude == 1:
             return cosine, sine
         magnitude = graph.constant(op.magnitude)
         return graph.node("Mul", cosine, magnitude), graph.node("Mul", sine, magnitude)
 
-    return graph.once(("angles", op.frequencies, op.magnitude), make)
+    return graph.once(("angles", frequencies, op.magnitude), make)
 
 
 def _rotary(op: RotaryOp, step: Step) -> Written:

@@ -1,11 +1,11 @@
 """Attention in a graph: where it is, which keys it sees, and what of the products before it are its heads."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod, sqrt
 
 import numpy as np
-from xdsl.ir import SSAValue
+from xdsl.ir import Operation, SSAValue
 
 from codesign.frontends.lift.graph import Array, Graph, Kind, LiftError, operator, producer, scalar
 from codesign.frontends.lift.pieces import Linear, Norm
@@ -127,6 +127,8 @@ def _written_out(graph: Graph, op: ApplyOp) -> Core | None:
     after = op.outputs[0]
     while len(found := graph.users(after)) == 1 and operator(found[0]) in ("cast", "reshape", "expand"):
         after = found[0].results[0]
+    if (guarded := _guarded(after, found)) is not None:
+        after, found = guarded, graph.users(guarded)
     if len(found) != 1 or operator(found[0]) != "matmul" or found[0].operands[0] is not after:
         return None
     value, output = found[0].operands[1], found[0].results[0]
@@ -165,6 +167,14 @@ def _written_out(graph: Graph, op: ApplyOp) -> Core | None:
         {},
         turned_key=True,
     )
+
+
+def _guarded(chances: SSAValue, users: Sequence[Operation]) -> SSAValue | None:
+    """Probabilities where those of a query that sees no key, which are not numbers, are replaced."""
+    if [operator(user) for user in users] != ["is_nan", "where"]:
+        return None
+    test, choice = users
+    return choice.results[0] if choice.operands[0] is test.results[0] and choice.operands[2] is chances else None
 
 
 def _numbers(graph: Graph, source: SSAValue, target: SSAValue) -> set[float]:
@@ -369,6 +379,10 @@ def _operand(at: Callable[[Array], Array], linear: Linear, width: int, norm: Nor
         rotary = _rotary(lambda row: at(row)[..., taken][..., columns], rows, moving, width, factors[0], what)
     still = factors[0][~moving]
     scale = float(still[0]) if len(still) else 1.0
+    if rotary is not None:
+        # Where all of a head turns it may be scaled beside.
+        scale = scale if len(still) else rotary.magnitude
+        rotary = replace(rotary, magnitude=rotary.magnitude / scale)
     return Operand(linear, tuple(taken.tolist()), rows, order, norm, rotary, scale)
 
 

@@ -24,7 +24,20 @@ class Onnx:
         return self.load(source).weights or {}
 
     def load(self, source: Path) -> Program:
-        """Read the file at `source`."""
+        """Read the file at `source`: a decoder where its graph is one, else the graph."""
+        from codesign.frontends.lift import lifted
+        from codesign.frontends.lift.lifting import NOT_LIFTED
+        from codesign.frontends.onnx.standard import in_standard_operators
+
+        graph = self.graph(source)
+        found = lifted(in_standard_operators(graph))
+        if NOT_LIFTED not in found.module.attributes:
+            return found
+        graph.module.attributes[NOT_LIFTED] = found.module.attributes[NOT_LIFTED]
+        return graph
+
+    def graph(self, source: Path) -> Program:
+        """Read the file at `source` as the graph that it is."""
         from codesign.errors import CodesignError
 
         try:

@@ -68,7 +68,7 @@ def _take_weights(model: ModelProto, path: Path | None) -> dict[str, StoredTenso
     for tensor in model.graph.initializer:
         count = _count(tensor)
         external = tensor.data_location == TensorProto.EXTERNAL
-        if not external and count <= MOST_VALUES:
+        if not external and count <= MOST_VALUES and not _is_matrix(tensor):
             small.append(tensor)
             continue
         check_name(path or Path("model"), tensor.name)
@@ -93,6 +93,12 @@ def _take_weights(model: ModelProto, path: Path | None) -> dict[str, StoredTenso
     del model.graph.initializer[:]
     model.graph.initializer.extend(small)
     return weights
+
+
+def _is_matrix(tensor: TensorProto) -> bool:
+    """Whether a tensor is a weight whatever its size: a matrix of floats whose name a parameter can have."""
+    floats = TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16
+    return len(tensor.dims) == 2 and 0 not in tensor.dims and tensor.data_type in floats and "{" not in tensor.name
 
 
 def _count(tensor: TensorProto) -> int:
