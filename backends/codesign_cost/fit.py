@@ -4,14 +4,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
+from xdsl.dialects.builtin import DYNAMIC_INDEX
 
 from codesign.program import Program
 from codesign.speculation import Draft
 from codesign.workload import Workload
-from codesign_cost.errors import DoesNotFitError
+from codesign_cost.errors import CostError, DoesNotFitError
 from codesign_cost.machine import Machine
 from codesign_cost.reader import kv_cache_type, weight_bytes
 from codesign_cost.technology import Figure
+from codesign_dialects.transformer import KVCacheType
 
 _MOST_CHIPS = 4096
 """Systems up to here are tried for one that fits."""
@@ -81,7 +83,10 @@ def check(program: Program, machine: Machine, workload: Workload, draft: Draft |
     ------
     DoesNotFitError
         When it needs more than there is, with what would be enough.
+    CostError
+        When the program's pool of KV pages is too small for the workload.
     """
+    _check_pool(kv_cache_type(program), workload)
     fit = Fit.of(program, machine, workload, draft)
     if fit.needed <= np.min(fit.available):
         return fit
@@ -101,6 +106,17 @@ def check(program: Program, machine: Machine, workload: Workload, draft: Draft |
         needed=fit.needed,
         available=available,
     )
+
+
+def _check_pool(cache: KVCacheType | None, workload: Workload) -> None:
+    if cache is None or cache.pages.data == DYNAMIC_INDEX:
+        return
+    needed, pages = workload.in_flight * cache.blocks(workload.context), cache.pages.data
+    if needed > pages:
+        raise CostError(
+            f"{workload.in_flight} sequences of {workload.context} tokens take {needed} pages of {cache.page.data}; "
+            f"the pool has {pages}"
+        )
 
 
 def fewest_chips(program: Program, machine: Machine, workload: Workload, draft: Draft | None = None) -> int | None:

@@ -557,6 +557,7 @@ _READERS: dict[type[Operation], Callable[[_Reader, Operation], None]] = {
     scf.YieldOp: _Reader.read_nothing,
     scf.ForOp: _Reader.read_loop,
     transformer.GetOp: _Reader.read_nothing,
+    transformer.MapPagesOp: _Reader.read_nothing,
     transformer.RepeatOp: _Reader.read_repeat,
     transformer.EmbeddingOp: _Reader.read_embedding,
     transformer.PositionEmbeddingOp: _Reader.read_embedding,

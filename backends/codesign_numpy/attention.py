@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codesign_dialects.transformer import AttentionBlockOp, AttentionOp, KeyBlocksOp
-from codesign_numpy.buffers import Floats, KVCache
+from codesign_numpy.buffers import Floats
+from codesign_numpy.kv_cache import KVCache
 
 QUERY_BLOCK = 48
 """Queries that share one pass over their keys: keys that all of them must not see are never multiplied. More would make
@@ -86,7 +87,7 @@ def attend(
     `out` has the size of the values."""
     tokens = queries.shape[1]
     for sequence, start in enumerate(past.tolist()):
-        keys, values = cache.keys[layer, sequence], cache.values[layer, sequence]
+        keys, values = cache.read(layer, sequence, 0, start + tokens)
         for first in range(0, tokens, QUERY_BLOCK):
             block = slice(first, min(first + QUERY_BLOCK, tokens))
             seen = start + block.stop
@@ -172,13 +173,13 @@ def attend_block(
     """Fold the cache's positions `keys` into the running maximum, denominator ``[batch, tokens, heads]`` and
     accumulator, in place."""
     tokens, heads = queries.shape[1:3]
-    kv_heads = cache.keys.shape[2]
+    kv_heads = cache.heads
     for sequence, start in enumerate(past.tolist()):
         maximum, denominator, accumulator = (state[sequence] for state in running)
         stop = min(keys.stop, start + tokens)
         if keys.start >= stop:
             continue
-        block_keys = cache.keys[layer, sequence, :, keys.start : stop]
+        block_keys, block_values = cache.read(layer, sequence, keys.start, stop)
         scores = np.matmul(_by_kv_head(queries[sequence], kv_heads) * scoring.scale, block_keys.transpose(0, 2, 1))
         if scoring.softcap is not None:
             scores = np.tanh(scores / scoring.softcap) * scoring.softcap
@@ -195,9 +196,7 @@ def attend_block(
         np.exp(scores, out=scores)
         shrink = np.exp(maximum.T - shift)
         denominator[...] = (denominator.T * shrink + scores.sum(axis=-1)).T
-        weighted = np.matmul(
-            scores.reshape(kv_heads, -1, stop - keys.start), cache.values[layer, sequence, :, keys.start : stop]
-        )
+        weighted = np.matmul(scores.reshape(kv_heads, -1, stop - keys.start), block_values)
         accumulator *= shrink.T[..., None]
         accumulator += weighted.reshape(heads, tokens, -1).transpose(1, 0, 2)
         maximum[...] = new_maximum.T

@@ -13,7 +13,7 @@ from codesign_dialects.transformer import (
     TakeBlockOp,
 )
 from codesign_numpy.attention import Scoring, Span, attend_block
-from codesign_numpy.buffers import KVCache
+from codesign_numpy.kv_cache import KVCache
 from codesign_numpy.plan import Plan, values_of
 
 

@@ -5,30 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from codesign_dialects.transformer import KVCacheType
-
 Floats = NDArray[np.float32]
-
-
-@dataclass(frozen=True, eq=False)
-class KVCache:
-    """Keys and values of all layers, ``[layers, batch, KV heads, context, size]`` each; in a latent cache the values
-    are a view of the keys' first features."""
-
-    keys: Floats
-    values: Floats
-
-    @classmethod
-    def empty(cls, type: KVCacheType, batch: int, context: int) -> "KVCache":
-        """A cache of zeros: memory is taken when a position is first written."""
-        shape = (type.layers.data, batch, type.heads.data, context, type.size.data)
-        keys = np.zeros(shape, np.float32)
-        return cls(keys, keys[..., : type.values.data] if type.latent else np.zeros(shape, np.float32))
-
-    @property
-    def context(self) -> int:
-        """Positions per sequence."""
-        return self.keys.shape[3]
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,6 +1,7 @@
 """The lowerings of the KV cache and of attention over it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -8,10 +9,11 @@ from codesign.numerics.activation_quantizer import quantize_rows
 from codesign.numerics.encoded import quantize as quantize_values
 from codesign.numerics.quantization import check_integer
 from codesign_dialects.encoding import FLOAT32, Encoding
-from codesign_dialects.transformer import AppendKVOp, AttentionOp
+from codesign_dialects.transformer import AppendKVOp, AttentionOp, MapPagesOp
 from codesign_dialects.transformer.kv_cache import cache_of
 from codesign_numpy.attention import Scoring, attend, attend_one, attend_variant
-from codesign_numpy.buffers import Floats, KVCache
+from codesign_numpy.buffers import Floats
+from codesign_numpy.kv_cache import KVCache
 from codesign_numpy.plan import Plan, values_of
 
 
@@ -26,18 +28,22 @@ def _held_as(encoding: Encoding) -> Callable[[Floats], Floats]:
     return lambda heads: quantize_values(heads, encoding).values()
 
 
+def lower_map_pages(op: MapPagesOp, plan: Plan) -> None:
+    """The same pool, under the page table given."""
+    plan.values[op.result] = replace(plan.value(op.cache, KVCache), table=plan.numbers(op.pages))
+
+
 def lower_append_kv(op: AppendKVOp, plan: Plan) -> None:
     """Keys and values of this step into the cache, as it stores them."""
     cache, layer = plan.value(op.cache, KVCache), plan.value(op.layer, int)
-    split = (plan.batch, plan.tokens, cache.keys.shape[2], -1)
+    split = (plan.batch, plan.tokens, cache.heads, -1)
     keys, values = (plan.array(value).reshape(split).transpose(0, 2, 1, 3) for value in (op.keys, op.values))
-    cached_keys, cached_values = cache.keys[layer], cache.values[layer]
-    past, tokens = plan.inputs.past, plan.tokens
+    past = plan.numbers(op.past)
     plan.values[op.result] = cache
     type = cache_of(op.cache)
     held = _held_as(type.encoding.data)
-    if plan.batch == plan.tokens == 1 and not type.latent:
-        key, value, own_keys, own_values = keys[0, :, 0], values[0, :, 0], cached_keys[0], cached_values[0]
+    if plan.batch == plan.tokens == 1 and not type.latent and not type.page.data:
+        key, value, own_keys, own_values = keys[0, :, 0], values[0, :, 0], cache.keys[layer, 0], cache.values[layer, 0]
 
         def call_on_one() -> None:
             place = past.item()
@@ -49,19 +55,18 @@ def lower_append_kv(op: AppendKVOp, plan: Plan) -> None:
     def call_latent() -> None:
         whole = held(np.concatenate((values, keys), axis=-1))
         for sequence, start in enumerate(past.tolist()):
-            cached_keys[sequence, :, start : start + tokens] = whole[sequence]
+            cache.write(layer, sequence, start, whole[sequence], values[sequence])
 
     def call() -> None:
         for sequence, start in enumerate(past.tolist()):
-            cached_keys[sequence, :, start : start + tokens] = held(keys[sequence])
-            cached_values[sequence, :, start : start + tokens] = held(values[sequence])
+            cache.write(layer, sequence, start, held(keys[sequence]), held(values[sequence]))
 
     plan.calls.append(call_latent if type.latent else call)
 
 
 def lower_attention(op: AttentionOp, plan: Plan) -> None:
     """Attention over all that the cache holds."""
-    cache, layer, past = plan.value(op.cache, KVCache), plan.value(op.layer, int), plan.inputs.past
+    cache, layer, past = plan.value(op.cache, KVCache), plan.value(op.layer, int), plan.numbers(op.past)
     split = (plan.batch, plan.tokens, op.heads.value.data, -1)
     queries, out = plan.array(op.queries).reshape(split), plan.buffer(op.result).reshape(split)
     scale = np.float32(op.scale.value.data)
@@ -70,9 +75,9 @@ def lower_attention(op: AttentionOp, plan: Plan) -> None:
         sinks = None if op.sinks is None else values_of(op.sinks, plan)
         plan.calls.append(lambda: attend_variant(queries, cache, layer, past, scoring, sinks, out))
         return
-    if plan.batch == plan.tokens == 1:
+    if plan.batch == plan.tokens == 1 and not cache_of(op.cache).page.data:
         # Most steps of a generation; what does not change from step to step is taken apart here.
-        kv_heads = cache.keys.shape[2]
+        kv_heads = cache.heads
         one, result = (array.reshape(kv_heads, -1, array.shape[-1]) for array in (queries, out))
         keys, values = cache.keys[layer, 0], cache.values[layer, 0]
 

@@ -15,7 +15,8 @@ from codesign.plugins.kernels import Kernels
 from codesign.program import Program
 from codesign_dialects.transformer import KVCacheType, RepeatOp
 from codesign_dialects.transformer.shapes import features
-from codesign_numpy.buffers import Floats, KVCache
+from codesign_numpy.buffers import Floats
+from codesign_numpy.kv_cache import Pool
 from codesign_numpy.lowerings import LOWERINGS
 from codesign_numpy.parameters import Parameters
 from codesign_numpy.plan import Inputs, Plan, Trace, lower_step
@@ -50,7 +51,9 @@ class NumpySession:
         self._trace = trace
         self._observe = observe
         self._kernels = kernels
-        self._cache = KVCache.empty(type, batch, _context(type, context))
+        self._context = _context(type, context)
+        self._pool = Pool(type, batch, self._context)
+        self._paged = type.page.data > 0
         self._past = np.zeros(batch, np.int64)
         self._choices = Choices(0, 0)
         terminator = self._step.body.block.last_op
@@ -67,9 +70,17 @@ class NumpySession:
         """The choices of experts of all steps so far, where mixtures are routed."""
         return self._choices
 
-    def reset(self) -> None:
-        """Forget the context."""
-        self._past[:] = 0
+    @property
+    def cache_bytes(self) -> int:
+        """Bytes of keys and values that sequences hold, in float32: of the whole context each, or of their pages."""
+        return self._pool.nbytes
+
+    def reset(self, sequence: int | None = None) -> None:
+        """Forget the context, of all sequences or of one."""
+        for own in range(len(self._past)) if sequence is None else (sequence,):
+            self._past[own] = 0
+            if self._paged:
+                self._pool.release(own)
 
     def step(self, tokens: Tokens, *, keep: int = 1) -> Floats:
         """Append `tokens`, a list for each sequence, and return the logits ``[batch, keep, vocabulary]`` of the last
@@ -80,9 +91,11 @@ class NumpySession:
         Raises
         ------
         CodesignError
-            When a list is empty, a token is not in the vocabulary or the context is full.
+            When a list is empty, a token is not in the vocabulary, the context or the pool of pages is full.
         """
         lengths = self._check(tokens, keep)
+        if self._paged:
+            self._pool.grow(self._past + lengths)
         longest = max(lengths)
         key = (longest, keep)
         if key not in self._plans:
@@ -93,12 +106,12 @@ class NumpySession:
                 self._weights,
                 inputs,
                 keep,
-                self._cache.context,
+                self._context,
                 self._kernels,
                 self._trace,
                 self._observe,
             )
-            logits = lower_step(plan, self._step, self._cache)
+            logits = lower_step(plan, self._step, self._pool.cache)
             self._keep_plan(key, (plan, inputs, logits))
         plan, inputs, logits = self._plans[key]
         for row, sequence in zip(inputs.tokens, tokens, strict=True):
@@ -135,10 +148,9 @@ class NumpySession:
         if not 1 <= keep <= max(lengths):
             raise CodesignError(f"keep must be 1 to {max(lengths)}, got {keep}")
         end = int(self._past.max()) + max(lengths)
-        if end > self._cache.context:
+        if end > self._context:
             raise CodesignError(
-                f"the context is full: {end} tokens are needed, {self._cache.context} fit "
-                f"(short by {end - self._cache.context})"
+                f"the context is full: {end} tokens are needed, {self._context} fit (short by {end - self._context})"
             )
         return lengths
 

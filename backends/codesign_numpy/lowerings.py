@@ -32,6 +32,7 @@ from codesign_dialects.transformer import (
     LastTokensOp,
     LayerNormOp,
     LinearOp,
+    MapPagesOp,
     MoEOp,
     PositionEmbeddingOp,
     PositionScaleOp,
@@ -60,7 +61,7 @@ from codesign_numpy.blocked_attention import (
     lower_take_block,
 )
 from codesign_numpy.buffers import Floats
-from codesign_numpy.cached_attention import lower_append_kv, lower_attention
+from codesign_numpy.cached_attention import lower_append_kv, lower_attention, lower_map_pages
 from codesign_numpy.embeddings import lower_position_embedding, lower_position_scale, lower_scale, lower_softcap
 from codesign_numpy.experts import lower_expert_gates, lower_moe
 from codesign_numpy.latent_attention import lower_head_linear, lower_join_heads
@@ -261,6 +262,7 @@ LOWERINGS: Mapping[type[Operation], Lowering] = {
     SplitOp: _split,
     QuantizeOp: lower_quantize,
     LastTokensOp: _last_tokens,
+    MapPagesOp: lower_map_pages,
     AppendKVOp: lower_append_kv,
     HeadLinearOp: lower_head_linear,
     JoinHeadsOp: lower_join_heads,

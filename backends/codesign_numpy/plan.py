@@ -19,8 +19,10 @@ from codesign.errors import CodesignError
 from codesign.plugins.backend import LinearTrace, Observe
 from codesign.plugins.kernels import Kernels
 from codesign_dialects.transformer import GetOp, LastTokensOp, RepeatOp
+from codesign_dialects.transformer.kv_cache import cache_of
 from codesign_dialects.transformer.shapes import shape_of
-from codesign_numpy.buffers import KVCache, Weight
+from codesign_numpy.buffers import Weight
+from codesign_numpy.kv_cache import KVCache
 from codesign_numpy.parameters import Parameters
 
 Call = Callable[[], object]
@@ -178,7 +180,9 @@ def _after_last_tokens(value: SSAValue) -> bool:
 def lower_step(plan: Plan, step: func.FuncOp, cache: KVCache) -> Floats:
     """Lower `step` into the empty `plan`; returns the buffer of its logits ``[batch, keep, vocabulary]``."""
     block, inputs = step.body.block, plan.inputs
-    plan.values.update(zip(block.args, (inputs.tokens, inputs.past, inputs.lengths, plan.keep, cache), strict=True))
+    pages = [cache.table] if cache_of(block.args[-1]).page.data else []
+    given = (inputs.tokens, inputs.past, inputs.lengths, plan.keep, *pages, cache)
+    plan.values.update(zip(block.args, given, strict=True))
     plan.lower_block(block)
     terminator = block.last_op
     assert isinstance(terminator, func.ReturnOp)

@@ -37,6 +37,12 @@ def _block_attention() -> "type[ModulePass]":
     return BlockAttentionPass
 
 
+def _page_kv() -> "type[ModulePass]":
+    from codesign.passes.page_kv import PageKVPass
+
+    return PageKVPass
+
+
 def _fuse() -> "type[ModulePass]":
     from codesign.passes.fuse import FusePass
 
@@ -79,6 +85,7 @@ PASSES: "dict[str, Callable[[], type[ModulePass]]]" = {
     "moefy": _moefy,
     "route-moe": _route_moe,
     "block-attention": _block_attention,
+    "page-kv": _page_kv,
     "fuse": _fuse,
     "specialize": _specialize,
     "canonicalize": _canonicalize,

@@ -19,7 +19,7 @@ from codesign.numerics.encoded import FormatError, check_shape
 from codesign.numerics.quantization import check_integer, is_integer
 from codesign.passes.calibration import Calibration
 from codesign.passes.input_scales import input_scales
-from codesign.passes.kv_cache import store_cache_as
+from codesign.passes.kv_cache import change_cache
 from codesign.passes.layer_runs import split_layers
 from codesign.passes.rounding import METHODS, replace_weights
 from codesign.passes.weight_format import WeightFormats, activation_encoding, cache_encoding
@@ -28,7 +28,7 @@ from codesign.plugins.program_pass import ProgramPass
 from codesign.program import Program
 from codesign.weights import StoredTensor
 from codesign_dialects.encoding import Encoding
-from codesign_dialects.formats import encoding_of
+from codesign_dialects.formats import EncodingAttr, encoding_of
 from codesign_dialects.transformer import ParameterOp
 
 NEAREST = "nearest"
@@ -75,7 +75,8 @@ class QuantizePass(ProgramPass):
         self._refuse_options(program)
         module = program.module
         if self.kv is not None:
-            store_cache_as(module, cache_encoding(self.kv))
+            held = EncodingAttr(cache_encoding(self.kv))
+            change_cache(module, lambda cache: cache.evolve(encoding=held))
         if self.weights is None:
             return program
         activations = None

@@ -10,7 +10,7 @@ from xdsl.passes import ModulePass
 from xdsl.rewriter import Rewriter
 
 from codesign.errors import CodesignError
-from codesign_dialects.transformer import KVCacheType, LastTokensOp, PutBlockOp, TakeBlockOp
+from codesign_dialects.transformer import KVCacheType, LastTokensOp, MapPagesOp, PutBlockOp, TakeBlockOp
 from codesign_dialects.transformer.routing import is_by_expert
 from codesign_dialects.transformer.shapes import tensor_of
 
@@ -44,6 +44,8 @@ class SpecializePass(ModulePass):
 
     def _specialize(self, function: FuncOp) -> None:
         tokens: dict[SSAValue, int | None] = dict.fromkeys(function.body.block.args, self.tokens)
+        # How many pages a sequence may have follows from its context, not from the tokens of a step.
+        tokens |= {op.pages: None for op in function.body.walk() if isinstance(op, MapPagesOp)}
         for op in function.body.walk():
             made = self._tokens_made(op, tokens)
             results = [result for result in op.results if not is_by_expert(result)]
@@ -87,7 +89,7 @@ class SpecializePass(ModulePass):
 
     def _cache(self, type: KVCacheType) -> KVCacheType:
         batch, context = IntAttr(self.batch or type.batch.data), IntAttr(self.context or type.context.data)
-        return KVCacheType(type.layers, batch, context, type.heads, type.size, type.encoding, type.layout, type.values)
+        return type.evolve(batch=batch, context=context)
 
     def _check(self, type: Attribute) -> None:
         """Refuse another batch than the one a program is already made for, and a longer context than the model's."""

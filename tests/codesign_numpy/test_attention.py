@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codesign_numpy.attention import Scoring, Span, attend_block, attend_variant
-from codesign_numpy.buffers import KVCache
+from codesign_numpy.kv_cache import KVCache
 
 
 def plain(queries, keys, values, past, scoring: Scoring, sinks) -> np.ndarray:
@@ -34,6 +34,20 @@ def plain(queries, keys, values, past, scoring: Scoring, sinks) -> np.ndarray:
     return out
 
 
+def in_pages(cache: KVCache, page: int, random: np.random.Generator) -> KVCache:
+    """The same keys and values, written into pages of a larger pool in any order."""
+    layers, batch, heads, context, size = cache.keys.shape
+    blocks = -(-context // page)
+    pool = [np.zeros((layers, batch * blocks + 3, heads, page, size), np.float32) for _ in range(2)]
+    table = random.permutation(batch * blocks + 3)[: batch * blocks].reshape(batch, blocks)
+    paged = KVCache(*pool, table)
+    for sequence in range(batch):
+        for first in range(0, context, 13):
+            stop = min(first + 13, context)
+            paged.write(0, sequence, first, *cache.read(0, sequence, first, stop))
+    return paged
+
+
 @settings(max_examples=60)
 @given(data=st.data())
 def test_attention(data: st.DataObject) -> None:
@@ -47,12 +61,16 @@ def test_attention(data: st.DataObject) -> None:
     chunk = data.draw(st.sampled_from([None, 1, 3, 7, 50, 500]))
     scoring = Scoring(np.float32(0.8), softcap, Span(window, chunk))
     shape = (1, batch, kv_heads, 80, size)
-    cache = KVCache(*(random.standard_normal(shape).astype(np.float32) for _ in range(2)))
+    contiguous = KVCache(
+        *(random.standard_normal(shape).astype(np.float32) for _ in range(2)), np.arange(batch)[:, None]
+    )
+    page = data.draw(st.sampled_from([None, 1, 7, 16, 80]))
+    cache = contiguous if page is None else in_pages(contiguous, page, random)
     queries = random.standard_normal((batch, tokens, kv_heads * group, size)).astype(np.float32)
     expected = np.stack(
         [
-            plain(queries[i].astype(np.float64), cache.keys[0, i], cache.values[0, i], int(past[i]), scoring, sinks)
-            for i in range(batch)
+            plain(queries[i].astype(np.float64), keys, values, int(past[i]), scoring, sinks)
+            for i, (keys, values) in enumerate(zip(contiguous.keys[0], contiguous.values[0], strict=True))
         ]
     )
     out = np.zeros_like(queries)

@@ -129,7 +129,9 @@ def reference(shape: dict[str, int | None], weights: dict[str, NDArray[np.float3
     return np.array([w["lm_head.weight"] @ norm(vector, w["model.norm.weight"]) for vector in x])
 
 
-@pytest.mark.parametrize("pipeline", [None, "block-attention{keys=3}", "block-attention{queries=4 keys=3}", "fuse"])
+@pytest.mark.parametrize(
+    "pipeline", [None, "block-attention{keys=3}", "block-attention{queries=4 keys=3}", "page-kv{page=2}", "fuse"]
+)
 @settings(max_examples=4, deadline=None)
 @given(shape=SHAPES, seed=st.integers(0, 1000))
 def test_absorbed_is_expanded(tmp_path_factory, pipeline, shape, seed) -> None:

@@ -195,7 +195,7 @@ def test_a_cache_holds_what_its_encoding_can(make_llama, format, error) -> None:
     exact, session = NumpySession(llama.program()), NumpySession(program)
     tokens = [[3, 1, 4, 1, 5]]
     expected, logits = exact.step(tokens).copy(), session.step(tokens).copy()
-    held, full = session._cache.keys[0, 0, :, :5], exact._cache.keys[0, 0, :, :5]
+    held, full = (own._pool.cache.keys[0, 0, :, :5] for own in (session, exact))
     if format.startswith("int"):
         limit = 2 ** (int(format[3:]) - 1) - 1
         largest = np.abs(full).max(axis=-1, keepdims=True)

@@ -2,7 +2,7 @@
 
 import pytest
 from xdsl.context import Context
-from xdsl.dialects.builtin import Builtin
+from xdsl.dialects.builtin import DYNAMIC_INDEX, Builtin, IntAttr
 from xdsl.parser import Parser
 from xdsl.utils.exceptions import VerifyException
 
@@ -32,12 +32,28 @@ def test_its_text_is_read_back(values: int) -> None:
     assert Parser(CONTEXT, str(type)).parse_type() == type
 
 
+def test_pages_are_whole() -> None:
+    text = "!transformer.kv_cache<layers = 2, batch = 3, context = 64, heads = 1, size = 8, page = 16, pages = 9>"
+    type = Parser(CONTEXT, text).parse_type()
+    assert isinstance(type, KVCacheType)
+    assert str(type) == text
+    token = 2 * 2 * 8 * 4
+    assert [type.nbytes(1, tokens) for tokens in (1, 16, 17)] == [16 * token, 16 * token, 32 * token]
+    assert type.evolve(page=IntAttr(0), pages=IntAttr(DYNAMIC_INDEX)).nbytes(1, 17) == 17 * token
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ('size = 8, layout = "latent", values = 9', "the values of a KV cache are 1 to 8, the size of a key; got 9"),
         ('size = 8, layout = "latent", values = 0', "the values of a KV cache are 1 to 8, the size of a key; got 0"),
         ("size = 8, values = 4", "the values of a KV cache are 8 unless its layout is latent; got 4"),
+        (
+            "size = 8, page = -1",
+            "has pages of at least 1 token, and at least 1 of them; got page = -1",
+        ),
+        ("size = 8, pages = 3", "and at least 1 of them; got page = 0 and pages = 3"),
+        ("size = 8, page = 2, pages = 0", "got page = 2 and pages = 0"),
         ('size = 8, layout = "ring"', "unknown KV cache layout 'ring'; known: contiguous, latent"),
     ],
 )

@@ -5,7 +5,7 @@ The function marked ``transformer.step`` is the whole model: prefill and decode 
 
 from xdsl.ir import Dialect
 
-from codesign_dialects.transformer.attention import AppendKVOp, AttentionOp
+from codesign_dialects.transformer.attention import AppendKVOp, AttentionOp, MapPagesOp
 from codesign_dialects.transformer.attention_blocks import (
     AttentionBeginOp,
     AttentionBlockOp,
@@ -76,6 +76,7 @@ Transformer = Dialect(
         SplitOp,
         QuantizeOp,
         LastTokensOp,
+        MapPagesOp,
         AppendKVOp,
         HeadLinearOp,
         JoinHeadsOp,
@@ -116,6 +117,7 @@ __all__ = [
     "LastTokensOp",
     "LayerNormOp",
     "LinearOp",
+    "MapPagesOp",
     "MoEOp",
     "ParameterOp",
     "PositionEmbeddingOp",

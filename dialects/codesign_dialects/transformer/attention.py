@@ -22,6 +22,7 @@ from xdsl.utils.exceptions import VerifyException
 from codesign_dialects.transformer.kv_cache import KVCacheType, cache_of, verify_linear
 from codesign_dialects.transformer.shapes import (
     Tensor,
+    shape_of,
     tensor_of,
     verify_activation,
     verify_per_sequence,
@@ -84,6 +85,36 @@ class AppendKVOp(IRDLOperation):
         verify_activation(self, "the keys", self.keys, heads * (size - values if cache.latent else size))
         verify_activation(self, "the values", self.values, heads * values)
         verify_per_sequence(self, "past", self.past)
+        if self.result.type != cache:
+            raise VerifyException(f"{self.name}: the result must have the cache's type {cache}, got {self.result.type}")
+        verify_linear(self.cache, self)
+
+
+@irdl_op_definition
+class MapPagesOp(IRDLOperation):
+    """A paged cache in which block b of sequence s, tokens ``b · page … b · page + page - 1``, lies in page
+    ``pages[s, b]`` of the pool; `pages` is ``[batch, blocks]``.
+
+    The old value may not be used afterwards.
+    """
+
+    name = "transformer.map_pages"
+
+    cache = operand_def(KVCacheType)
+    pages = operand_def(Tensor)
+    result = result_def(KVCacheType)
+
+    assembly_format = "$cache `,` $pages attr-dict `:` functional-type(operands, results)"
+
+    def __init__(self, cache: SSAValue, pages: SSAValue):
+        super().__init__(operands=[cache, pages], result_types=[cache.type])
+
+    def verify_(self) -> None:
+        cache = cache_of(self.cache)
+        if not cache.page.data:
+            raise VerifyException(f"{self.name}: the cache has no pages, got {cache}")
+        if len(shape_of(self.pages)) != 2:
+            raise VerifyException(f"{self.name}: the pages must be [batch, blocks], got {self.pages.type}")
         if self.result.type != cache:
             raise VerifyException(f"{self.name}: the result must have the cache's type {cache}, got {self.result.type}")
         verify_linear(self.cache, self)

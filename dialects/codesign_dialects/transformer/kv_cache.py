@@ -23,7 +23,10 @@ class KVCacheType(ParametrizedAttribute, TypeAttribute):
     """Keys and values of all layers: ``layers x batch x context x heads x size``, twice; once where the layout is
     latent: there the first ``values`` features of a key are its value.
 
-    ``batch`` and ``context`` may be dynamic (``?``); the encoding says how keys and values are stored.
+    ``batch`` and ``context`` may be dynamic (``?``); the encoding says how keys and values are stored. With a ``page``
+    the tokens of a sequence lie in pages of so many, anywhere in a pool that all sequences share (Kwon et al.,
+    "PagedAttention", 2023, section 4): ``map_pages`` says where. The pool has ``pages``, ``?`` for as many as `batch`
+    sequences of the whole context may need. Without, ``page`` is 0.
     """
 
     name = "transformer.kv_cache"
@@ -36,6 +39,8 @@ class KVCacheType(ParametrizedAttribute, TypeAttribute):
     encoding: EncodingAttr
     layout: StringAttr
     values: IntAttr
+    page: IntAttr
+    pages: IntAttr
 
     @classmethod
     def of(
@@ -59,7 +64,14 @@ class KVCacheType(ParametrizedAttribute, TypeAttribute):
             EncodingAttr(encoding or Encoding(FLOAT32)),
             StringAttr(_CONTIGUOUS if values is None else LATENT),
             IntAttr(size if values is None else values),
+            IntAttr(0),
+            IntAttr(DYNAMIC_INDEX),
         )
+
+    def evolve(self, **changes: IntAttr | EncodingAttr | StringAttr) -> "KVCacheType":
+        """This type with other parameters in their places."""
+        names = (name for name, _ in self.get_irdl_definition().parameters)
+        return KVCacheType.new([changes.get(name, own) for name, own in zip(names, self.parameters, strict=True)])
 
     @property
     def latent(self) -> bool:
@@ -71,8 +83,13 @@ class KVCacheType(ParametrizedAttribute, TypeAttribute):
         """Rows of ``size`` that a head stores of each token: key and value, or the key that holds its value."""
         return 1 if self.latent else 2
 
+    def blocks(self, tokens: int) -> int:
+        """Pages that a sequence of so many `tokens` takes; one that is not paged lies in one piece."""
+        return -(-tokens // self.page.data) if self.page.data else 1
+
     def nbytes(self, batch: int, context: int) -> int:
-        """Bytes of keys and values of all layers for `batch` sequences of `context` tokens."""
+        """Bytes of keys and values of all layers for `batch` sequences of `context` tokens, in whole pages."""
+        context = self.blocks(context) * self.page.data or context
         shape = (self.layers.data, batch, context, self.heads.data, self.size.data)
         return self.copies * self.encoding.data.nbytes(shape)
 
@@ -89,6 +106,12 @@ class KVCacheType(ParametrizedAttribute, TypeAttribute):
         if not 1 <= values <= size or (values != size and not self.latent):
             wanted = f"1 to {size}, the size of a key" if self.latent else f"{size} unless its layout is latent"
             raise VerifyException(f"the values of a KV cache are {wanted}; got {values}")
+        page, pages = self.page.data, self.pages.data
+        if page < 0 or (pages != DYNAMIC_INDEX and (pages < 1 or not page)):
+            raise VerifyException(
+                f"a paged KV cache has pages of at least 1 token, and at least 1 of them; got page = {page}"
+                + ("" if pages == DYNAMIC_INDEX else f" and pages = {pages}")
+            )
 
     def _extent(self, name: str) -> int:
         extent: IntAttr = getattr(self, name)
@@ -98,8 +121,8 @@ class KVCacheType(ParametrizedAttribute, TypeAttribute):
     def parse_parameters(cls, parser: AttrParser) -> list[IntAttr | EncodingAttr | StringAttr]:
         """Parse ``<layers = 30, batch = ?, context = ?, heads = 3, size = 64>``.
 
-        ``encoding = <…>``, ``layout = "…"`` and ``values = …`` may follow; they default to float32, contiguous and the
-        size.
+        ``encoding = <…>``, ``layout = "…"``, ``values = …``, ``page = …`` and ``pages = …`` may follow; they default to
+        float32, contiguous, the size, and no pages.
         """
         with parser.in_angle_brackets():
             extents: list[IntAttr] = []
@@ -109,18 +132,20 @@ class KVCacheType(ParametrizedAttribute, TypeAttribute):
                 _key(parser, extent)
                 dynamic = parser.parse_optional_punctuation("?") is not None
                 extents.append(IntAttr(DYNAMIC_INDEX if dynamic else parser.parse_integer()))
-            encoding, layout, values = Encoding(FLOAT32), _CONTIGUOUS, extents[-1]
+            encoding, layout = Encoding(FLOAT32), _CONTIGUOUS
+            numbers = {"values": extents[-1], "page": IntAttr(0), "pages": IntAttr(DYNAMIC_INDEX)}
             while parser.parse_optional_punctuation(",") is not None:
-                if parser.parse_optional_keyword("encoding") is not None:
+                number = next((name for name in numbers if parser.parse_optional_keyword(name) is not None), None)
+                if number is not None:
+                    parser.parse_punctuation("=")
+                    numbers[number] = IntAttr(parser.parse_integer())
+                elif parser.parse_optional_keyword("encoding") is not None:
                     parser.parse_punctuation("=")
                     encoding = EncodingAttr.parse_parameter(parser)
-                elif parser.parse_optional_keyword("values") is not None:
-                    parser.parse_punctuation("=")
-                    values = IntAttr(parser.parse_integer())
                 else:
                     _key(parser, "layout")
                     layout = parser.parse_str_literal()
-        return [*extents, EncodingAttr(encoding), StringAttr(layout), values]
+        return [*extents, EncodingAttr(encoding), StringAttr(layout), *numbers.values()]
 
     def print_parameters(self, printer: Printer) -> None:
         """Print what :meth:`parse_parameters` reads."""
@@ -137,6 +162,10 @@ class KVCacheType(ParametrizedAttribute, TypeAttribute):
                 printer.print_string_literal(self.layout.data)
             if self.values != self.size:
                 printer.print_string(f", values = {self.values.data}")
+            if self.page.data:
+                printer.print_string(f", page = {self.page.data}")
+            if self.pages.data != DYNAMIC_INDEX:
+                printer.print_string(f", pages = {self.pages.data}")
 
 
 def _key(parser: AttrParser, name: str) -> None:

@@ -36,6 +36,10 @@ func.func @step(%tokens: tensor<?x?xi32>, %past: tensor<?xi32>, %lengths: tensor
   %last = transformer.last_tokens %y, %lengths, %keep : (tensor<?x?x128xf32>, tensor<?xi32>, index) -> tensor<?x?x128xf32>
   func.return %last, %kept : tensor<?x?x128xf32>, !transformer.kv_cache<layers = 3, batch = ?, context = ?, heads = 2, size = 32>
 }
+func.func private @pool(%cache: !transformer.kv_cache<layers = 3, batch = ?, context = 64, heads = 2, size = 32, page = 16, pages = 9>, %pages: tensor<?x?xi32>) -> !transformer.kv_cache<layers = 3, batch = ?, context = 64, heads = 2, size = 32, page = 16, pages = 9> {
+  %mapped = transformer.map_pages %cache, %pages : (!transformer.kv_cache<layers = 3, batch = ?, context = 64, heads = 2, size = 32, page = 16, pages = 9>, tensor<?x?xi32>) -> !transformer.kv_cache<layers = 3, batch = ?, context = 64, heads = 2, size = 32, page = 16, pages = 9>
+  func.return %mapped : !transformer.kv_cache<layers = 3, batch = ?, context = 64, heads = 2, size = 32, page = 16, pages = 9>
+}
 func.func private @caches(!transformer.kv_cache<layers = 3, batch = 2, context = 512, heads = 2, size = 32, encoding = <q8_0>>)
 
 // CHECK:         transformer.parameter @norm : tensor<128xf32> from "norm"
@@ -71,6 +75,10 @@ func.func private @caches(!transformer.kv_cache<layers = 3, batch = 2, context =
 // CHECK-NEXT:      %y, %kept = transformer.repeat @layer from 0 count 3 (%x, %cache) with (%past) : (tensor<?x?x128xf32>, !transformer.kv_cache<layers = 3, batch = ?, context = ?, heads = 2, size = 32>) with (tensor<?xi32>)
 // CHECK-NEXT:      %last = transformer.last_tokens %y, %lengths, %keep : (tensor<?x?x128xf32>, tensor<?xi32>, index) -> tensor<?x?x128xf32>
 // CHECK-NEXT:      func.return %last, %kept : tensor<?x?x128xf32>, !transformer.kv_cache<layers = 3, batch = ?, context = ?, heads = 2, size = 32>
+// CHECK-NEXT:    }
+// CHECK-NEXT:    func.func private @pool(%cache: !transformer.kv_cache<layers = 3, batch = ?, context = 64, heads = 2, size = 32, page = 16, pages = 9>, %pages: tensor<?x?xi32>) -> !transformer.kv_cache<layers = 3, batch = ?, context = 64, heads = 2, size = 32, page = 16, pages = 9> {
+// CHECK-NEXT:      %mapped = transformer.map_pages %cache, %pages : (!transformer.kv_cache<layers = 3, batch = ?, context = 64, heads = 2, size = 32, page = 16, pages = 9>, tensor<?x?xi32>) -> !transformer.kv_cache<layers = 3, batch = ?, context = 64, heads = 2, size = 32, page = 16, pages = 9>
+// CHECK-NEXT:      func.return %mapped : !transformer.kv_cache<layers = 3, batch = ?, context = 64, heads = 2, size = 32, page = 16, pages = 9>
 // CHECK-NEXT:    }
 // CHECK-NEXT:    func.func private @caches(!transformer.kv_cache<layers = 3, batch = 2, context = 512, heads = 2, size = 32, encoding = <q8_0>>)
 

@@ -409,3 +409,17 @@ transformer.parameter @q : tensor<3x8x8xf32> from "layers.{}.q" joined ["k"]
 
 transformer.parameter @q : tensor<8x8xf32> from "q" joined ["k"] view <transposed>
 // CHECK: {{^}}what is joined are whole tensors, neither views nor experts
+
+// -----
+
+%cache = "test.op"() : () -> !transformer.kv_cache<layers = 2, batch = ?, context = ?, heads = 2, size = 4>
+%pages = "test.op"() : () -> tensor<?x?xi32>
+%m = transformer.map_pages %cache, %pages : (!transformer.kv_cache<layers = 2, batch = ?, context = ?, heads = 2, size = 4>, tensor<?x?xi32>) -> !transformer.kv_cache<layers = 2, batch = ?, context = ?, heads = 2, size = 4>
+// CHECK: {{^}}transformer.map_pages: the cache has no pages, got !transformer.kv_cache<layers = 2, batch = ?, context = ?, heads = 2, size = 4>
+
+// -----
+
+%cache = "test.op"() : () -> !transformer.kv_cache<layers = 2, batch = ?, context = ?, heads = 2, size = 4, page = 8>
+%pages = "test.op"() : () -> tensor<?xi32>
+%m = transformer.map_pages %cache, %pages : (!transformer.kv_cache<layers = 2, batch = ?, context = ?, heads = 2, size = 4, page = 8>, tensor<?xi32>) -> !transformer.kv_cache<layers = 2, batch = ?, context = ?, heads = 2, size = 4, page = 8>
+// CHECK: {{^}}transformer.map_pages: the pages must be [batch, blocks], got tensor<?xi32>
