@@ -329,6 +329,7 @@ class _Reader:
         tokens = self._rows(self._tensor(op.input))
         capacity = np.array([op.capacity(int(count)) for count in tokens], np.float64)
         self.loads[op.dispatched] = _Load.of(op.count, op.top_k, tokens, capacity)
+        self._copy(op.input, op.slots)
 
     def read_expert_linear(self, op: Operation) -> None:
         assert isinstance(op, transformer.ExpertLinearOp)
@@ -363,7 +364,7 @@ class _Reader:
         """Experts that chips divide leave partial sums; those that stand on one each, its share of the tokens."""
         assert isinstance(op, transformer.CombineOp)
         load = self.loads[op.input]
-        self.tensors[op.result] = _Tensor(self._tensor(op.gates).tokens)
+        self.tensors[op.result] = _Tensor(self._tensor(op.slots).tokens)
         self._note_chosen("combine", load, features(op.result), sharded=load.exchanged)
         self._note_collective(op.result, "all_gather" if load.exchanged else "all_reduce")
 

@@ -120,8 +120,8 @@ class NumpySession:
         inputs.lengths[:] = lengths
         plan.run()
         self._past += inputs.lengths
-        dropped = sum(int(count) for count in plan.dropped)
-        self._choices = Choices(self._choices.made + plan.made, self._choices.dropped + dropped)
+        made, dropped = (int(count) for count in sum(plan.choices, np.zeros(2, np.int64)))
+        self._choices = Choices(self._choices.made + made, self._choices.dropped + dropped)
         return logits
 
     def _keep_plan(self, key: tuple[int, int], plan: tuple[Plan, Inputs, Floats]) -> None:

@@ -55,8 +55,8 @@ class Plan:
     """The calls, and the state of lowering: what each SSA value is, which layer is being lowered.
 
     A sequence holds up to `context` tokens. `weights` caches what parameters were prepared into, so that the plans of
-    one session share them. `kernels` do in compiled code what there is of one token. Tokens make `made` choices of
-    experts a run, of which each dispatch writes into one of `dropped` how many the last run dropped.
+    one session share them. `kernels` do in compiled code what there is of one token. Each dispatch writes into one of
+    `choices` how many choices of an expert the last run made, and how many of them it dropped.
     """
 
     lowerings: Mapping[type[Operation], Lowering]
@@ -71,8 +71,7 @@ class Plan:
     calls: list[Call] = field(default_factory=list[Call])
     values: dict[SSAValue, object] = field(default_factory=dict[SSAValue, object])
     layer: int = 0
-    made: int = 0
-    dropped: list[NDArray[np.int64]] = field(default_factory=list[NDArray[np.int64]])
+    choices: list[NDArray[np.int64]] = field(default_factory=list[NDArray[np.int64]])
     rotations: dict[object, tuple[Floats, Floats]] = field(default_factory=dict[object, tuple[Floats, Floats]])
     _buffers: dict[tuple[SSAValue | Operation, int], Floats] = field(
         default_factory=dict["tuple[SSAValue | Operation, int]", Floats]
@@ -143,11 +142,10 @@ class Plan:
         names, layer = tuple(weight.name for weight in read), read[0].layer
         return lambda expert, inputs: observe(names, layer, expert, inputs)
 
-    def count_dropped(self, choices: int) -> NDArray[np.int64]:
-        """Where a dispatch of so many `choices` writes how many it dropped."""
-        self.made += choices
-        self.dropped.append(np.zeros((), np.int64))
-        return self.dropped[-1]
+    def count_choices(self) -> NDArray[np.int64]:
+        """Where a dispatch writes how many choices were made and how many dropped."""
+        self.choices.append(np.zeros(2, np.int64))
+        return self.choices[-1]
 
     def lower_block(self, block: Block) -> None:
         """Lower the operations of `block` in order."""

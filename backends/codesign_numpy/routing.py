@@ -52,22 +52,26 @@ def places(experts: Numbers, count: int, capacity: int) -> Numbers:
 
 
 def lower_dispatch(op: DispatchOp, plan: Plan) -> None:
-    """Slots in the order of the choices, and the tokens gathered into them."""
-    x, experts = plan.array(op.input), plan.numbers(op.experts)
+    """Slots in the order of the choices, and the tokens gathered into them; what pads a sequence has none."""
+    x, experts, lengths = plan.array(op.input), plan.numbers(op.experts), plan.numbers(op.lengths)
+    gates = None if op.gates is None else plan.array(op.gates).reshape(-1, op.top_k)
     x, choices = x.reshape(-1, x.shape[-1]), experts.reshape(-1, op.top_k)
-    count, capacity = op.count, op.capacity(len(x))
-    slots, dropped = np.zeros(experts.shape, np.int64), plan.count_dropped(experts.size)
+    count, slots, choices_made = op.count, np.zeros(experts.shape, np.int64), plan.count_choices()
     dispatched = ByExpert(np.zeros((0, x.shape[-1]), np.float32), np.zeros(count + 1, np.int64))
-    plan.values.update({op.dispatched: dispatched, op.slots: slots, op.dropped: dropped})
+    plan.values.update({op.dispatched: dispatched, op.slots: slots, op.dropped: choices_made[1:]})
+    flat, position = slots.reshape(choices.shape), np.arange(plan.tokens)
 
     def call() -> None:
-        taken = places(choices, count, capacity)
-        slots[...] = taken.reshape(slots.shape)
-        token, choice = np.nonzero(taken >= 0)
-        order = np.argsort(taken[token, choice])
-        dispatched.rows = x[token[order]]
-        dispatched.bounds = np.searchsorted(taken[token, choice][order], np.arange(count + 1) * capacity)
-        dropped[...] = taken.size - len(token)
+        there = np.flatnonzero(position < lengths[:, None])
+        capacity = op.capacity(len(there))
+        flat.fill(-1)
+        flat[there] = places(choices[there], count, capacity)
+        token, choice = np.nonzero(flat >= 0)
+        order = np.argsort(flat[token, choice])
+        token, choice = token[order], choice[order]
+        dispatched.rows = x[token] if gates is None else x[token] * gates[token, choice, None]
+        dispatched.bounds = np.searchsorted(flat[token, choice], np.arange(count + 1) * capacity)
+        choices_made[:] = len(there) * op.top_k, len(there) * op.top_k - len(token)
 
     plan.calls.append(call)
 
@@ -136,9 +140,9 @@ def lower_expert_gate(op: ExpertGateOp, plan: Plan) -> None:
 
 def lower_combine(op: CombineOp, plan: Plan) -> None:
     """Choice by choice, each token's in the order of their experts: so the sum is that of the dense form."""
-    x, out = plan.value(op.input, ByExpert), plan.buffer(op.result)
-    flat, gates = (array.reshape(-1, array.shape[-1]) for array in (out, plan.array(op.gates)))
-    slots = plan.numbers(op.slots).reshape(gates.shape)
+    x, out, slots = plan.value(op.input, ByExpert), plan.buffer(op.result), plan.numbers(op.slots)
+    flat, slots = (array.reshape(-1, array.shape[-1]) for array in (out, slots))
+    gates = np.ones(slots.shape, np.float32) if op.gates is None else plan.array(op.gates).reshape(slots.shape)
 
     def call() -> None:
         order = np.argsort(slots, axis=-1)

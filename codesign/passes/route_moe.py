@@ -5,12 +5,14 @@ from math import isfinite
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
+from xdsl.dialects.func import FuncOp
 from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint, Rewriter
 
 from codesign.errors import CodesignError
 from codesign_dialects.transformer import (
+    STEP,
     AllToAllOp,
     CombineOp,
     DispatchOp,
@@ -18,9 +20,13 @@ from codesign_dialects.transformer import (
     ExpertGatesOp,
     ExpertLinearOp,
     MoEOp,
+    RepeatOp,
     RouteTopKOp,
 )
 from codesign_dialects.transformer.shapes import features
+
+LENGTHS = 2
+"""The argument of a step that says how many tokens each sequence has."""
 
 
 @dataclass(frozen=True)
@@ -48,22 +54,19 @@ class RouteMoePass(ModulePass):
         mixtures = [mixture for mixture in op.walk() if isinstance(mixture, MoEOp)]
         if not mixtures:
             routed = any(isinstance(other, DispatchOp) for other in op.walk())
-            reason = "its mixtures are routed already" if routed else "it has no mixture of experts"
+            none = "it has no mixture of experts; to make one of a dense model, moefy must come before route-moe"
+            reason = "its mixtures are routed already" if routed else none
             raise CodesignError(f"route-moe: nothing to rewrite in this program: {reason}")
+        lengths = _Lengths(op)
         for mixture in mixtures:
-            self._rewrite(mixture)
+            self._rewrite(mixture, lengths.of(_function(mixture)))
 
-    def _rewrite(self, mixture: MoEOp) -> None:
+    def _rewrite(self, mixture: MoEOp, lengths: SSAValue) -> None:
         gates, count = mixture.gates.owner, features(mixture.gates)
         if not isinstance(gates, ExpertGatesOp):
             raise CodesignError(
                 "route-moe: the gates of a mixture must come from transformer.expert_gates, which says how many "
                 "experts a token chooses"
-            )
-        if mixture.scaled_input is not None:
-            raise CodesignError(
-                "route-moe: a mixture whose gates multiply the experts' inputs cannot be routed: a dispatch sends "
-                "inputs as they are"
             )
         if self.parallel is not None and count % self.parallel:
             raise CodesignError(f"route-moe: parallel={self.parallel} does not divide the {count} experts of a mixture")
@@ -82,14 +85,52 @@ class RouteMoePass(ModulePass):
 
         capacity = None if self.capacity is None else float(self.capacity)
         route = RouteTopKOp(gates)
-        dispatch = DispatchOp(mixture.input, route.experts, count=count, capacity_factor=capacity)
+        entering, leaving = (route.gates, None) if mixture.scaled_input is not None else (None, route.gates)
+        dispatch = DispatchOp(mixture.input, route.experts, lengths, entering, count=count, capacity_factor=capacity)
         new += [route, dispatch]
         arrived = exchanged(dispatch.dispatched)
         gate, up = expert_linear(arrived, 0), expert_linear(arrived, 1)
         new.append(gating := ExpertGateOp(gate, up, mixture))
         returned = exchanged(expert_linear(gating.result, 2))
-        combine = CombineOp(returned, route.gates, dispatch.slots)
+        combine = CombineOp(returned, dispatch.slots, leaving)
         Rewriter.insert_op(new, InsertPoint.before(mixture))
         Rewriter.replace_op(mixture, combine)
         if not gates.result.uses:
             Rewriter.erase_op(gates)
+
+
+class _Lengths:
+    """The tokens of each sequence, as the functions of a module see them: the step is given them, and gives them on to
+    the layers that ask."""
+
+    def __init__(self, module: ModuleOp):
+        self._module = module
+        self._known: dict[FuncOp, SSAValue] = {}
+
+    def of(self, function: FuncOp) -> SSAValue:
+        """The lengths in `function`, as an argument that its callers pass."""
+        block = function.body.block
+        if STEP in function.attributes:
+            return block.args[LENGTHS]
+        if function not in self._known:
+            step = next(op for op in self._module.ops if isinstance(op, FuncOp) and STEP in op.attributes)
+            own = self._known[function] = block.insert_arg(step.body.block.args[LENGTHS].type, len(block.args))
+            own.name_hint = "lengths"
+            function.update_function_type()
+            for repeat in [op for op in self._module.walk() if isinstance(op, RepeatOp)]:
+                if repeat.layer.string_value() == function.sym_name.data:
+                    self._pass_on(repeat)
+        return self._known[function]
+
+    def _pass_on(self, repeat: RepeatOp) -> None:
+        name, layers = repeat.layer.string_value(), repeat.layers
+        shared = [*repeat.shared, self.of(_function(repeat))]
+        Rewriter.replace_op(repeat, RepeatOp(name, layers.start, len(layers), list(repeat.carried), shared))
+
+
+def _function(op: Operation) -> FuncOp:
+    parent = op.parent_op()
+    while not isinstance(parent, FuncOp):
+        assert parent is not None
+        parent = parent.parent_op()
+    return parent

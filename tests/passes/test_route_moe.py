@@ -17,7 +17,7 @@ from codesign.plugins.backend import Choices
 from codesign.plugins.manager import plugins
 from codesign.program import Program, describe
 from codesign.weights import StoredTensor
-from codesign_dialects.transformer import AllToAllOp, DispatchOp, ExpertGatesOp, ExpertLinearOp, MoEOp
+from codesign_dialects.transformer import AllToAllOp, CombineOp, DispatchOp, ExpertGatesOp, ExpertLinearOp, MoEOp
 
 MIXTURES = ("gpt_oss", "mixtral")
 TOKENS = [[3, 1, 4, 1, 5, 9, 2, 6], [2, 7, 1, 8, 2, 8, 1, 8]]
@@ -160,7 +160,7 @@ def test_options_are_printed_as_they_are_read(options) -> None:
         ("route-moe{parallel=0}", "parallel=0; expected 1 rank or more"),
         ("route-moe{parallel=3}", "parallel=3 does not divide the 4 experts"),
         ("route-moe,route-moe", "its mixtures are routed already"),
-        ("quantize{weights=int8 activations=int8},route-moe", "route-moe must come before it"),
+        ("quantize{weights=int8 activations=int8},route-moe", "route-moe must come before quantize"),
     ],
 )
 def test_bad_input(model, apply, pipeline, message) -> None:
@@ -182,10 +182,35 @@ def test_a_trained_mixture_loses_by_what_it_drops() -> None:
 
 
 def test_a_model_without_experts_is_refused(make_llama, apply) -> None:
-    with pytest.raises(CodesignError, match="it has no mixture of experts"):
+    with pytest.raises(CodesignError, match="to make one of a dense model, moefy must come before route-moe"):
         apply(make_llama().program(), "route-moe")
 
 
-def test_gates_that_scale_inputs_are_refused() -> None:
-    with pytest.raises(CodesignError, match="gates multiply the experts' inputs cannot be routed"):
-        api.compile(api.load_model("llama-4-scout-109b-a17b"), None, "route-moe")
+@pytest.mark.parametrize("biased", [False, True])
+def test_gates_that_scale_inputs(biased, apply, session) -> None:
+    """Llama 4's: an expert reads its tokens times their gates, and its results are added up as they are."""
+    experts = Experts(4, 2, 8, scoring="sigmoid", scaled_input=True, shared=5)
+    model = mixture(np.random.default_rng(5), experts, biased=biased, selected=False)
+    routed = apply(model, "route-moe")
+    expected = session(model, batch=2, context=16).step(TOKENS, keep=8).copy()
+    got = session(routed, batch=2, context=16).step(TOKENS, keep=8)
+    assert np.abs(got - expected).max() <= 1e-5 * np.abs(expected).max()
+    (dispatch,) = (op for op in routed.module.walk() if isinstance(op, DispatchOp))
+    (combine,) = (op for op in routed.module.walk() if isinstance(op, CombineOp))
+    assert dispatch.gates is not None and combine.gates is None
+    assert str(parse_module(str(routed), "text", plugins().context())) == str(routed)
+
+
+def test_padding_takes_no_place(apply, session) -> None:
+    """Tokens that are all alike choose the same two experts. Of a batch of two, with eight tokens and two, ten count:
+    each expert has room for five: the two of the first sequence and three of the other."""
+    model = mixture(np.random.default_rng(3), Experts(4, 2, 8), biased=False, selected=False, layers=1)
+    without = Program(model.module, {**(model.weights or {}), "0.expert_down": zeros(model, "0.expert_down")})
+    dense, none = (session(program, context=16).step([[7] * 8], keep=8)[0].copy() for program in (model, without))
+    running = session(apply(model, "route-moe{capacity=1}"), batch=2, context=16)
+    short, long = running.step([[7] * 2, [7] * 8], keep=8)
+    assert running.choices == Choices(2 * 10, 2 * 5)
+    np.testing.assert_allclose(short[-2:], dense[:2], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(long[:3], dense[:3], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(long[3:], none[3:], rtol=0, atol=1e-5)
+    assert running.step([[7], [7]]).shape == (2, 1, 40) and running.choices == Choices(2 * 12, 2 * 6)

@@ -34,6 +34,7 @@ from codesign_dialects.transformer.shapes import (
     tensor_of,
     verify_accumulator,
     verify_activation,
+    verify_per_sequence,
     verify_shape,
     with_features,
     written,
@@ -67,12 +68,13 @@ class RouteTopKOp(ExpertChoiceOp):
 @irdl_op_definition
 class DispatchOp(IRDLOperation):
     """The tokens of `input` ``[batch, tokens, features]`` laid out by the `experts` ``[batch, tokens, k]`` that they
-    chose.
+    chose, of each sequence the first `lengths`: what pads it takes no place. With `gates` ``[batch, tokens, k]`` a
+    token arrives times its gate.
 
     Results are `dispatched` ``[experts, capacity, features]``, slots that nobody took zero; `slots`, the place of each
     choice in it, ``expert · capacity + slot``, or -1 where the expert was full and the choice is dropped; and how many
     were `dropped`. First choices are served before second ones, and among them the tokens in order (Lepikhin et al.,
-    "GShard", 2020, algorithm 1). What pads a sequence is a token here like any other.
+    "GShard", 2020, algorithm 1).
 
     With a ``capacity_factor`` an expert holds ``ceil(factor · tokens · k / experts)`` tokens, of all sequences together
     (Fedus et al., "Switch Transformers", 2022, section 2.2); without, as many as there are, and none is dropped.
@@ -82,6 +84,8 @@ class DispatchOp(IRDLOperation):
 
     input = operand_def(Tensor)
     experts = operand_def(Tensor)
+    lengths = operand_def(Tensor)
+    gates = opt_operand_def(Tensor)
     capacity_factor = opt_prop_def(FloatAttr[Float64Type])
     dispatched = result_def(Tensor)
     slots = result_def(Tensor)
@@ -89,12 +93,23 @@ class DispatchOp(IRDLOperation):
 
     traits = traits_def(Pure())
     irdl_options = (ParsePropInAttrDict(),)
-    assembly_format = "$input `,` $experts attr-dict `:` functional-type(operands, results)"
+    assembly_format = (
+        "$input `,` $experts `,` $lengths (`times` $gates^)? attr-dict `:` functional-type(operands, results)"
+    )
 
-    def __init__(self, input: SSAValue, experts: SSAValue, *, count: int, capacity_factor: float | None = None):
+    def __init__(
+        self,
+        input: SSAValue,
+        experts: SSAValue,
+        lengths: SSAValue,
+        gates: SSAValue | None = None,
+        *,
+        count: int,
+        capacity_factor: float | None = None,
+    ):
         type = tensor_of(input)
         super().__init__(
-            operands=[input, experts],
+            operands=[input, experts, lengths, gates],
             properties={"capacity_factor": None if capacity_factor is None else FloatAttr(capacity_factor, f64)},
             result_types=[
                 TensorType(type.element_type, (count, DYNAMIC_INDEX, type.get_shape()[-1])),
@@ -123,6 +138,9 @@ class DispatchOp(IRDLOperation):
     def verify_(self) -> None:
         verify_activation(self, "the input", self.input)
         verify_activation(self, "the experts", self.experts)
+        verify_per_sequence(self, "lengths", self.lengths)
+        if self.gates is not None:
+            verify_activation(self, "the gates", self.gates, self.top_k)
         _verify_by_expert(self, "what is dispatched", self.dispatched, features(self.input))
         verify_activation(self, "the slots", self.slots, self.top_k)
         verify_shape(self, "the number dropped", self.dropped, ())
@@ -184,7 +202,8 @@ class ExpertGateOp(ExpertGatingOp):
     assembly_format = "$activation $gate `,` $up attr-dict `:` functional-type(operands, results)"
 
     def __init__(self, gate: SSAValue, up: SSAValue, dense: MoEOp):
-        super().__init__(operands=[gate, up], properties=dict(dense.properties), result_types=[gate.type])
+        own = {name: value for name, value in dense.properties.items() if name != "scaled_input"}
+        super().__init__(operands=[gate, up], properties=own, result_types=[gate.type])
 
     def verify_(self) -> None:
         experts, _, hidden = _verify_by_expert(self, "the gate", self.gate)
@@ -196,27 +215,30 @@ class ExpertGateOp(ExpertGatingOp):
 @irdl_op_definition
 class CombineOp(IRDLOperation):
     """``Σ gates[c] · input[slots[c]]`` over the choices c of each token, those dropped left out: input ``[experts,
-    capacity, features]``, gates and slots ``[batch, tokens, k]``, result ``[batch, tokens, features]``."""
+    capacity, features]``, slots and gates ``[batch, tokens, k]``, result ``[batch, tokens, features]``. Without `gates`
+    each is 1."""
 
     name = "transformer.combine"
 
     input = operand_def(Tensor)
-    gates = operand_def(Tensor)
     slots = operand_def(Tensor)
+    gates = opt_operand_def(Tensor)
     result = result_def(Tensor)
 
     traits = traits_def(Pure())
-    assembly_format = "$input `,` $gates `,` $slots attr-dict `:` functional-type(operands, results)"
+    assembly_format = "$input `,` $slots (`times` $gates^)? attr-dict `:` functional-type(operands, results)"
 
-    def __init__(self, input: SSAValue, gates: SSAValue, slots: SSAValue):
+    def __init__(self, input: SSAValue, slots: SSAValue, gates: SSAValue | None = None):
+        shape = (*shape_of(slots)[:-1], features(input))
         super().__init__(
-            operands=[input, gates, slots], result_types=[with_features(tensor_of(gates), features(input))]
+            operands=[input, slots, gates], result_types=[TensorType(tensor_of(input).element_type, shape)]
         )
 
     def verify_(self) -> None:
         _verify_by_expert(self, "the input", self.input)
-        verify_activation(self, "the gates", self.gates)
-        verify_activation(self, "the slots", self.slots, features(self.gates))
+        verify_activation(self, "the slots", self.slots)
+        if self.gates is not None:
+            verify_activation(self, "the gates", self.gates, features(self.slots))
         verify_activation(self, "the result", self.result, features(self.input))
 
 

@@ -12,20 +12,20 @@
 
 // -----
 
-%x, %e = "test.op"() : () -> (tensor<?x?x8xf32>, tensor<?x?x2xi32>)
-%d, %s, %n = transformer.dispatch %x, %e {capacity_factor = 0.0 : f64} : (tensor<?x?x8xf32>, tensor<?x?x2xi32>) -> (tensor<4x?x8xf32>, tensor<?x?x2xi32>, tensor<i32>)
+%x, %e, %lengths = "test.op"() : () -> (tensor<?x?x8xf32>, tensor<?x?x2xi32>, tensor<?xi32>)
+%d, %s, %n = transformer.dispatch %x, %e, %lengths {capacity_factor = 0.0 : f64} : (tensor<?x?x8xf32>, tensor<?x?x2xi32>, tensor<?xi32>) -> (tensor<4x?x8xf32>, tensor<?x?x2xi32>, tensor<i32>)
 // CHECK: {{^}}transformer.dispatch: the capacity factor is positive, got 0.0
 
 // -----
 
-%x, %e = "test.op"() : () -> (tensor<?x?x8xf32>, tensor<?x?x2xi32>)
-%d, %s, %n = transformer.dispatch %x, %e : (tensor<?x?x8xf32>, tensor<?x?x2xi32>) -> (tensor<1x?x8xf32>, tensor<?x?x2xi32>, tensor<i32>)
+%x, %e, %lengths = "test.op"() : () -> (tensor<?x?x8xf32>, tensor<?x?x2xi32>, tensor<?xi32>)
+%d, %s, %n = transformer.dispatch %x, %e, %lengths : (tensor<?x?x8xf32>, tensor<?x?x2xi32>, tensor<?xi32>) -> (tensor<1x?x8xf32>, tensor<?x?x2xi32>, tensor<i32>)
 // CHECK: {{^}}transformer.dispatch: a token chooses 1 to 1 experts, got 2
 
 // -----
 
-%x, %e = "test.op"() : () -> (tensor<?x?x8xf32>, tensor<?x?x2xi32>)
-%d, %s, %n = transformer.dispatch %x, %e : (tensor<?x?x8xf32>, tensor<?x?x2xi32>) -> (tensor<4x?x9xf32>, tensor<?x?x2xi32>, tensor<i32>)
+%x, %e, %lengths = "test.op"() : () -> (tensor<?x?x8xf32>, tensor<?x?x2xi32>, tensor<?xi32>)
+%d, %s, %n = transformer.dispatch %x, %e, %lengths : (tensor<?x?x8xf32>, tensor<?x?x2xi32>, tensor<?xi32>) -> (tensor<4x?x9xf32>, tensor<?x?x2xi32>, tensor<i32>)
 // CHECK: {{^}}transformer.dispatch: what is dispatched must have shape [4, ?, 8], got [4, ?, 9]
 
 // -----
@@ -49,8 +49,8 @@
 // -----
 
 %x, %g, %s = "test.op"() : () -> (tensor<4x?x8xf32>, tensor<?x?x2xf32>, tensor<?x?x3xi32>)
-%y = transformer.combine %x, %g, %s : (tensor<4x?x8xf32>, tensor<?x?x2xf32>, tensor<?x?x3xi32>) -> tensor<?x?x8xf32>
-// CHECK: {{^}}transformer.combine: the slots must have 2 features, got 3
+%y = transformer.combine %x, %s times %g : (tensor<4x?x8xf32>, tensor<?x?x3xi32>, tensor<?x?x2xf32>) -> tensor<?x?x8xf32>
+// CHECK: {{^}}transformer.combine: the gates must have 3 features, got 2
 
 // -----
 
