@@ -12,7 +12,11 @@ from codesign.errors import CodesignError, UsageError, nearest
 from codesign.plugins.manager import Plugins
 from codesign.plugins.program_pass import ProgramPass
 from codesign.program import Program, check_version
+from codesign_dialects.microcode import ProgramOp
 from codesign_dialects.text import parse_text
+
+BEFORE_MICROCODE = frozenset(("quantize", "sparsify", "moefy", "route-moe", "block-attention", "fuse", "specialize"))
+"""Passes that change what ``lower-to-microcode`` reads."""
 
 Passes = dict[str, Callable[[], type[ModulePass]]]
 
@@ -90,6 +94,7 @@ def apply_passes(
     result = program.with_module(program.module.clone())
     try:
         for done in passes:
+            _refuse_lowered(done, result.module)
             if isinstance(done, ProgramPass):
                 result = done.rewrite(context, result)
             else:
@@ -100,6 +105,15 @@ def apply_passes(
         raise CodesignError(f"a pass failed: {_one_line(error)}") from error
     verify(result.module, f"after {', '.join(pass_.name for pass_ in passes)}" if passes else "module")
     return result
+
+
+def _refuse_lowered(next: ModulePass, module: ModuleOp) -> None:
+    """Refuse to change a model whose microcode is written already."""
+    if next.name in BEFORE_MICROCODE and any(isinstance(op, ProgramOp) for op in module.ops):
+        raise CodesignError(
+            f"{next.name}: the module holds the model's microcode, which would stay as it is: {next.name} must come "
+            "before lower-to-microcode"
+        )
 
 
 def _one_line(error: BaseException | str) -> str:

@@ -89,7 +89,8 @@ def refuse_unrouted(option: str, module: ModuleOp, names: Container[str]) -> Non
     refused = [name for name in dict.fromkeys(found) if name is not None and name in names]
     if refused:
         raise CodesignError(
-            f"{option} quantizes what experts read, which only a routed mixture names: route-moe must come before it; "
+            f"{option} quantizes what experts read, which only a routed mixture names: route-moe must come before "
+            "quantize; "
             f"or leave @{', @'.join(refused)} as they are with skip="
         )
 

@@ -130,7 +130,24 @@ SMALL = {
 }
 EXPERTS = {"num_experts_per_tok": 2, "num_local_experts": 4}
 GPT = {"vocab_size": 96, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64}
+LATENT = {
+    "head_dim": 4,
+    "moe_intermediate_size": 16,
+    "first_k_dense_replace": 2,
+    "n_routed_experts": 4,
+    "n_shared_experts": 1,
+    "num_experts_per_tok": 2,
+    "num_key_value_heads": 4,
+    "kv_lora_rank": 16,
+    "q_lora_rank": 16,
+    "qk_nope_head_dim": 8,
+    "qk_rope_head_dim": 4,
+    "v_head_dim": 8,
+    "n_group": 1,
+    "topk_group": 1,
+}
 FAMILIES = {
+    "deepseek_v3": SMALL | LATENT,
     "gemma": SMALL,
     "gpt2": GPT,
     "gpt_oss": SMALL | EXPERTS,

@@ -1,6 +1,7 @@
 """Scales of input channels that move difficulty between weights and activations: ``(x / s) · (W · s)ᵀ = x · Wᵀ``."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -22,11 +23,12 @@ def awq_scales(mean: Floats, moments: Floats, weights: Sequence[Floats], encodin
     Lin et al., "AWQ" (2023), equations 4 and 5; the loss is exact for the calibration inputs, from their second
     `moments`.
     """
+    dense = [replace(encoding, sparsity=None) for encoding in encodings]
     best, least = np.ones_like(mean), np.inf
     for exponent in AWQ_EXPONENTS:
         scales = normalized(np.maximum(mean, _LEAST) ** exponent)
         loss = 0.0
-        for values, encoding in zip(weights, encodings, strict=True):
+        for values, encoding in zip(weights, dense, strict=True):
             error = quantize(values * scales, encoding).values() / scales - values
             loss += float(np.vdot(error @ moments, error))
         if loss < least:

@@ -40,10 +40,12 @@ def solve(
     encoding: Encoding,
     companions: Mapping[str, Encoded],
     choose_kept: ChooseKept | None = None,
+    kept: Mask | None = None,
 ) -> Encoded:
     """The elements of ``[out, in]`` weights for inputs of second `moments` ``[in, in]``, on the grid of `companions`.
 
-    Columns are taken in the order of falling moments, or, where `choose_kept` prunes, as they lie.
+    Columns are taken in the order of falling moments, or, where `choose_kept` prunes, as they lie. Of weights that are
+    sparse already `kept` says which are stored.
     """
     columns = weights.shape[1]
     order: NDArray[np.intp] = np.argsort(-np.diagonal(moments), kind="stable")
@@ -55,7 +57,9 @@ def solve(
         name: _by_column(companion.values(), weights.shape, encoding)[order] for name, companion in companions.items()
     }
     elements = np.empty(rest.shape, element_dtype(encoding.element))
-    kept = None if choose_kept is None else np.empty(rest.shape, np.bool_)
+    if choose_kept is not None:
+        kept = np.empty(weights.shape, np.bool_)
+    kept = None if kept is None else kept.T[order]
     for start in range(0, columns, COLUMNS):
         stop = min(start + COLUMNS, columns)
         if choose_kept is not None and kept is not None:

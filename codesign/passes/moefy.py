@@ -16,11 +16,21 @@ from codesign.linear_weights import weight_name
 from codesign.numerics.clustering import balanced_clusters
 from codesign.numerics.float32 import Floats
 from codesign.passes.calibration import Calibration, run_windows
-from codesign.passes.weight_tensors import Place, WeightReader
+from codesign.passes.weight_tensors import Place, WeightReader, is_rounded
 from codesign.plugins.program_pass import ProgramPass
 from codesign.program import Program
 from codesign.weights import StoredTensor
-from codesign_dialects.transformer import ExpertGatesOp, GateOp, GetOp, LinearOp, MoEOp, ParameterOp
+from codesign_dialects.formats import encoding_of
+from codesign_dialects.transformer import (
+    ExpertGatesOp,
+    GateOp,
+    GetOp,
+    LinearOp,
+    MoEOp,
+    ParameterOp,
+    QuantizeOp,
+    SplitOp,
+)
 from codesign_dialects.transformer.parameters import LAYER
 
 PARTS = ("router", "router_bias", "expert_gate", "expert_up", "expert_down")
@@ -61,9 +71,7 @@ class MoefyPass(ProgramPass):
             )
         found = list(_feed_forwards(program))
         if not found:
-            raise CodesignError(
-                "moefy: the program has no gated feed-forward of its own linear operations; moefy must come before fuse"
-            )
+            raise CodesignError(f"moefy: the program has no gated feed-forward of linear operations{_why(program)}")
         names = dict.fromkeys(own.names for own in found)
         for own in names:
             self._check(program, own)
@@ -82,8 +90,10 @@ class MoefyPass(ProgramPass):
     def _check(self, program: Program, names: "Names") -> None:
         for name in names:
             parameter = program.parameters[name]
-            if parameter.derivation is not None and parameter.derivation.data == "quantize":
+            if is_rounded(program, parameter):
                 raise CodesignError(f"moefy: @{name} is quantized: moefy must come before quantize")
+            if encoding_of(parameter.type).sparsity is not None:
+                raise CodesignError(f"moefy: @{name} is sparse: moefy must come before sparsify")
         neurons = program.parameters[names[2]].type.get_shape()[-1]
         if neurons % self.experts:
             raise CodesignError(f"moefy: experts={self.experts} do not divide the {neurons} neurons of @{names[2]}")
@@ -97,8 +107,7 @@ class MoefyPass(ProgramPass):
         tensors: dict[str, StoredTensor] = {}
         for own in names:
             stacked = program.parameters[own[0]].stacked
-            layers = range(program.parameters[own[0]].type.get_shape()[0]) if stacked else (None,)
-            for layer in layers:
+            for layer in program.parameters[own[0]].layers:
                 if (own[0], layer) not in seen.found:
                     continue
                 inputs, neurons = (np.concatenate(seen.found.pop((name, layer))) for name in (own[0], own[2]))
@@ -134,6 +143,8 @@ class MoefyPass(ProgramPass):
         taken = [parameter.sym_name.data for parameter in new.values() if parameter.sym_name.data in known]
         if taken:
             raise CodesignError(f"moefy: the program has @{', @'.join(taken)} already; it is a mixture of experts")
+        for parameter in new.values():
+            parameter.first, parameter.stride = gate.first, gate.stride
         Rewriter.insert_op(list(new.values()), InsertPoint.before(gate))
         return new
 
@@ -172,6 +183,16 @@ class _FeedForward:
     def names(self) -> Names:
         gate, up, down = (get.parameter.string_value() for get in (self.gate_weight, self.up_weight, self.down_weight))
         return gate, up, down
+
+
+def _why(program: Program) -> str:
+    """The pass that left none, as far as operations show it."""
+    ops = list(program.module.walk())
+    if any(isinstance(op, QuantizeOp) for op in ops):
+        return ": what they read is quantized; moefy must come before quantize"
+    if any(isinstance(op, SplitOp) or (isinstance(op, LinearOp) and op.residual is not None) for op in ops):
+        return " of their own: they are fused; moefy must come before fuse"
+    return ""
 
 
 def _feed_forwards(program: Program) -> Iterator[_FeedForward]:

@@ -1,6 +1,6 @@
 """``quantize``: store weights, the activations that meet them and the KV cache in other number formats."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from xdsl.context import Context
@@ -23,10 +23,9 @@ from codesign.passes.kv_cache import change_cache
 from codesign.passes.layer_runs import split_layers
 from codesign.passes.rounding import METHODS, replace_weights
 from codesign.passes.weight_format import WeightFormats, activation_encoding, cache_encoding
-from codesign.passes.weight_tensors import with_own_tensors
+from codesign.passes.weight_tensors import is_rounded, with_own_tensors
 from codesign.plugins.program_pass import ProgramPass
 from codesign.program import Program
-from codesign.weights import StoredTensor
 from codesign_dialects.encoding import Encoding
 from codesign_dialects.formats import EncodingAttr, encoding_of
 from codesign_dialects.transformer import ParameterOp
@@ -121,7 +120,7 @@ class QuantizePass(ProgramPass):
         for name in chosen_weights(program.module, ()):
             format = wanted(name, parameters[name].layers[0])
             if format is not None:
-                encodings[name] = _kept_sparse(parameters[name], named[format], program.weights)
+                encodings[name] = _kept_sparse(program, parameters[name], named[format])
         return encodings
 
     def _override(self, text: str) -> tuple[str, str]:
@@ -161,8 +160,6 @@ class QuantizePass(ProgramPass):
                 f"{nearest(self.method, [NEAREST, *METHODS])}"
             )
         sparse = any(encoding_of(parameter.type).sparsity for parameter in program.parameters.values())
-        if sparse and self.method not in (NEAREST, "mse"):
-            raise CodesignError(f"quantize: method={self.method} does not take sparse weights; nearest and mse do")
         if (sparse or self.method != NEAREST) and program.weights is None:
             raise CodesignError(f"quantize: method={self.method} needs the model's weights; method={NEAREST} does not")
         if self.samples < 1:
@@ -174,16 +171,13 @@ def _multiplies(activations: Encoding, weights: Encoding) -> bool:
     return bool(weights.companions) if activations.element.kind == "float" else is_integer(weights)
 
 
-def _kept_sparse(parameter: ParameterOp, encoding: Encoding, weights: Mapping[str, StoredTensor] | None) -> Encoding:
+def _kept_sparse(program: Program, parameter: ParameterOp, encoding: Encoding) -> Encoding:
     """The encoding, of a sparse parameter with its sparsity. Refuses what cannot be stored so."""
     name, extent = parameter.sym_name.data, parameter.type.get_shape()[-1]
     if encoding.block is not None and (encoding.block < 1 or extent % encoding.block):
         raise CodesignError(f"quantize: group={encoding.block} does not divide the {extent} inputs of @{name}")
     stored = encoding_of(parameter.type)
-    tensor = None if weights is None else weights.get(parameter.sources[0])
-    rounded = parameter.derivation is not None and parameter.derivation.data == "quantize"
-    # What a file holds quantized may be stored otherwise; what a pass rounded, its user meant to keep.
-    if stored.companions and (rounded or (tensor is not None and tensor.mapping is None)):
+    if is_rounded(program, parameter):
         raise CodesignError(f"quantize: @{name} is quantized already, as <{stored}>")
     try:
         check_shape(parameter.type.get_shape()[1 if parameter.stacked else 0 :], encoding)

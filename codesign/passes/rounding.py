@@ -6,14 +6,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from codesign.linear_weights import weight_name
-from codesign.numerics.block_formats import pack
 from codesign.numerics.channel_scaling import awq_scales, smoothquant_scales
 from codesign.numerics.clipping import quantize_clipped
 from codesign.numerics.encoded import Encoded, Mask, quantize
 from codesign.numerics.float32 import Floats
 from codesign.numerics.gptq import solve
 from codesign.passes.calibration import Calibration, InputStatistics, sweep
-from codesign.passes.weight_tensors import Place, WeightReader, places
+from codesign.passes.weight_tensors import Place, WeightReader, places, stored
 from codesign.program import Program
 from codesign.weights import StoredTensor
 from codesign_dialects.encoding import Encoding
@@ -21,11 +20,6 @@ from codesign_dialects.transformer import GetOp, LayerNormOp, LinearOp, RMSNormO
 
 ROWS = 4096
 """Output channels that are rounded together: the memory that it takes stays small beside the model's."""
-
-
-def stored(name: str, encoded: Encoded) -> StoredTensor:
-    """An encoded tensor as weights hold it."""
-    return StoredTensor(name, encoded.elements.shape, str(encoded.encoding), pack(encoded))
 
 
 def replace_weights(
@@ -40,12 +34,17 @@ def replace_weights(
     return sweep(program, list(encodings), windows, lambda inputs, reader: rewrite(inputs, reader, encodings, scaling))
 
 
-def by_rows(weights: Floats, rounding: Callable[[Floats], Encoded], encoding: Encoding) -> Encoded:
+Rounding = Callable[[Floats, Encoding, Mask | None], Encoded]
+"""Stores some rows of weights; of sparse ones those kept."""
+
+
+def by_rows(weights: Floats, rounding: Rounding, encoding: Encoding, kept: Mask | None = None) -> Encoded:
     """Round some rows at a time; all at once where one scale is shared by all."""
     if encoding.per_tensor or any(companion.per_tensor for companion in encoding.companions.values()):
-        return rounding(weights)
+        return rounding(weights, encoding, kept)
     step = max(1, ROWS * len(weights) * weights.shape[-1] // weights.size)
-    return joined([rounding(weights[first : first + step]) for first in range(0, len(weights), step)])
+    parts = [slice(first, first + step) for first in range(0, len(weights), step)]
+    return joined([rounding(weights[part], encoding, None if kept is None else kept[part]) for part in parts])
 
 
 def joined(parts: Sequence[Encoded]) -> Encoded:
@@ -57,27 +56,28 @@ def joined(parts: Sequence[Encoded]) -> Encoded:
     return Encoded(first.encoding, np.concatenate([part.elements for part in parts]), companions, kept)
 
 
-def _without_text(
-    program: Program, encodings: Mapping[str, Encoding], rounding: Callable[[Floats, Encoding, Mask | None], Encoded]
-) -> dict[str, StoredTensor]:
+def _without_text(program: Program, encodings: Mapping[str, Encoding], rounding: Rounding) -> dict[str, StoredTensor]:
     reader, replaced = WeightReader(program), dict[str, StoredTensor]()
-    for name, encoding in encodings.items():
+    for name in encodings:
         for place in places(program, name):
-            weights, source = reader.float32(place), reader.source(place)
-            if encoding.sparsity is None:
-                rounded = by_rows(weights, lambda rows, encoding=encoding: rounding(rows, encoding, None), encoding)
-            else:
-                rounded = rounding(weights, encoding, reader.kept(source))
-            replaced[source] = stored(source, rounded)
+            replaced |= _replaced(place, reader, encodings, reader.float32(place), rounding)
     return replaced
+
+
+def _replaced(
+    place: Place, reader: WeightReader, encodings: Mapping[str, Encoding], values: Floats, rounding: Rounding
+) -> dict[str, StoredTensor]:
+    source, encoding = reader.source(place), encodings[place.name]
+    kept = None if encoding.sparsity is None else reader.kept(place)
+    return {source: stored(source, by_rows(values, rounding, encoding, kept))}
 
 
 def _gptq(
     inputs: InputStatistics, reader: WeightReader, encodings: Mapping[str, Encoding], scaling: "_Scaling"
 ) -> dict[str, StoredTensor]:
-    def rounding(rows: Floats, encoding: Encoding) -> Encoded:
-        companions = quantize_clipped(rows, encoding).companions
-        return solve(rows, inputs.moments, encoding, companions)
+    def rounding(rows: Floats, encoding: Encoding, kept: Mask | None) -> Encoded:
+        companions = quantize_clipped(rows, encoding, kept).companions
+        return solve(rows, inputs.moments, encoding, companions, kept=kept)
 
     return _rounded(inputs, reader, encodings, [reader.float32(place) for place in inputs.places], rounding)
 
@@ -104,14 +104,12 @@ def _rounded(
     reader: WeightReader,
     encodings: Mapping[str, Encoding],
     weights: Sequence[Floats],
-    rounding: Callable[[Floats, Encoding], Encoded],
+    rounding: Rounding,
 ) -> dict[str, StoredTensor]:
     """The weights of the operations that share an input, each rounded to its own encoding."""
     replaced: dict[str, StoredTensor] = {}
     for place, values in zip(inputs.places, weights, strict=True):
-        source, encoding = reader.source(place), encodings[place.name]
-        rounded = by_rows(values, lambda rows, encoding=encoding: rounding(rows, encoding), encoding)
-        replaced[source] = stored(source, rounded)
+        replaced |= _replaced(place, reader, encodings, values, rounding)
     return replaced
 
 

@@ -1,7 +1,7 @@
 """``sparsify``: store only some of the weights of linear operations, with where they are."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
@@ -19,8 +19,8 @@ from codesign.numerics.float32 import Floats
 from codesign.numerics.gptq import solve
 from codesign.numerics.pruning import keep_salient, magnitude, wanda
 from codesign.passes.calibration import Calibration, InputStatistics, sweep
-from codesign.passes.rounding import by_rows, stored
-from codesign.passes.weight_tensors import WeightReader, places, with_own_tensors
+from codesign.passes.rounding import Rounding, by_rows
+from codesign.passes.weight_tensors import WeightReader, is_rounded, places, stored, with_own_tensors
 from codesign.plugins.program_pass import ProgramPass
 from codesign.program import Program
 from codesign.weights import StoredTensor
@@ -62,7 +62,7 @@ class SparsifyPass(ProgramPass):
         parameters = program.parameters
         refuse_unmatched("sparsify: skip", self.skip, parameters.values())
         chosen = chosen_weights(program.module, self.skip)
-        encodings = {name: _sparse(parameters[name], sparsity) for name in chosen}
+        encodings = {name: _sparse(program, parameters[name], sparsity) for name in chosen}
         weights: Mapping[str, StoredTensor] | None = None
         if program.weights is not None:
             program = with_own_tensors(program, chosen)
@@ -98,12 +98,12 @@ class SparsifyPass(ProgramPass):
         return sweep(program, list(encodings), windows, partial(prune, encodings))
 
 
-def _sparse(parameter: ParameterOp, sparsity: Sparsity) -> Encoding:
+def _sparse(program: Program, parameter: ParameterOp, sparsity: Sparsity) -> Encoding:
     """What the parameter stores once sparse: its float format; decoded, where its file holds a quantized one."""
     stored, name = encoding_of(parameter.type), parameter.sym_name.data
     if stored.sparsity is not None:
         raise CodesignError(f"sparsify: @{name} is sparse already, as <{stored}>")
-    if stored.companions and parameter.derivation is not None and parameter.derivation.data == "quantize":
+    if is_rounded(program, parameter):
         raise CodesignError(f"sparsify: @{name} is quantized, as <{stored}>: sparsify must come before quantize")
     encoding = replace(Encoding(FLOAT32) if stored.companions else stored, sparsity=sparsity)
     try:
@@ -118,18 +118,18 @@ def _by_magnitude(program: Program, encodings: Mapping[str, Encoding]) -> dict[s
     for name, encoding in encodings.items():
         for place in places(program, name):
             source, weights = reader.source(place), reader.float32(place)
-            replaced[source] = stored(source, by_rows(weights, partial(_keep_magnitude, encoding), encoding))
+            replaced[source] = stored(source, by_rows(weights, _keep_magnitude, encoding))
     return replaced
 
 
-def _keep_magnitude(encoding: Encoding, weights: Floats) -> Encoded:
+def _keep_magnitude(weights: Floats, encoding: Encoding, kept: Mask | None) -> Encoded:
     return quantize(weights, encoding, keep_salient(magnitude(weights), _of(encoding)))
 
 
 def _by_wanda(
     encodings: Mapping[str, Encoding], inputs: InputStatistics, reader: WeightReader
 ) -> dict[str, StoredTensor]:
-    def prune(encoding: Encoding, weights: Floats) -> Encoded:
+    def prune(weights: Floats, encoding: Encoding, kept: Mask | None) -> Encoded:
         return quantize(weights, encoding, keep_salient(wanda(weights, inputs.moments), _of(encoding)))
 
     return _pruned(encodings, inputs, reader, prune)
@@ -138,7 +138,7 @@ def _by_wanda(
 def _by_sparsegpt(
     encodings: Mapping[str, Encoding], inputs: InputStatistics, reader: WeightReader
 ) -> dict[str, StoredTensor]:
-    def prune(encoding: Encoding, weights: Floats) -> Encoded:
+    def prune(weights: Floats, encoding: Encoding, kept: Mask | None) -> Encoded:
         return solve(weights, inputs.moments, encoding, {}, choose_kept=partial(_keep_part, _of(encoding)))
 
     return _pruned(encodings, inputs, reader, prune)
@@ -153,12 +153,12 @@ def _pruned(
     encodings: Mapping[str, Encoding],
     inputs: InputStatistics,
     reader: WeightReader,
-    prune: Callable[[Encoding, Floats], Encoded],
+    prune: Rounding,
 ) -> dict[str, StoredTensor]:
     replaced: dict[str, StoredTensor] = {}
     for place in inputs.places:
         encoding, source, weights = encodings[place.name], reader.source(place), reader.float32(place)
-        replaced[source] = stored(source, by_rows(weights, partial(prune, encoding), encoding))
+        replaced[source] = stored(source, by_rows(weights, prune, encoding))
     return replaced
 
 

@@ -8,7 +8,7 @@ from codesign.passes.calibration import Calibration, run_windows
 from codesign.passes.weight_tensors import Place, WeightReader
 from codesign.program import Program
 from codesign_dialects.formats import encoding_of
-from codesign_dialects.transformer import ExpertLinearOp, QuantizeOp
+from codesign_dialects.transformer import ExpertLinearOp, HeadLinearOp, QuantizeOp
 
 FAMILIES = ("gemma", "gpt2", "gpt_oss", "mixtral", "phi3", "qwen2")
 MIXTURES = ("gpt_oss", "mixtral")
@@ -163,6 +163,35 @@ def test_what_experts_read_is_quantized_once_routed(model, apply, session, calib
 
 @pytest.mark.parametrize("model", ["mixtral"], indirect=True)
 def test_what_experts_read_has_a_name_only_once_routed(model, apply) -> None:
-    with pytest.raises(CodesignError, match=r"route-moe must come before it; or leave @layers\.expert_gate, @"):
+    with pytest.raises(CodesignError, match=r"route-moe must come before quantize; or leave @layers\.expert_gate, @"):
         apply(model, "quantize{weights=int8 activations=int8}")
     apply(model, 'quantize{weights=int8 activations=int8 skip="layers.expert_*"}')
+
+
+@pytest.mark.parametrize("method", ["mse", "gptq", "awq", "smoothquant"])
+@pytest.mark.parametrize("fused", ["", ",fuse"])
+@pytest.mark.parametrize("model", ["mixtral", "qwen2"], indirect=True)
+def test_what_is_quantized_after_it_keeps_its_zeros(model, apply, session, calibrated, method, fused) -> None:
+    sparse = apply(model, f'sparsify{{pattern="2:4"}}{fused}')
+    program = apply(sparse, f"quantize{{weights=int8 method={method} samples=4}}")
+    for name, parameter in program.parameters.items():
+        if encoding_of(parameter.type).sparsity is not None:
+            before, after = (
+                np.concatenate([tensor.float32().reshape(-1) for tensor in own.tensors(name, parameter.layers[0])])
+                for own in (sparse, program)
+            )
+            assert not after[before == 0].any()
+            assert parameter.nbytes == sum(program.weights[source].nbytes for source in parameter.sources)
+    expected = session(sparse, context=64).step(TOKENS).copy()
+    assert_near(session(program, context=64).step(TOKENS), expected, 0.05)
+
+
+@pytest.mark.parametrize("method", ["nearest", "mse", "gptq", "awq"])
+@pytest.mark.parametrize("model", ["deepseek_v3"], indirect=True)
+def test_products_of_each_head_are_quantized(model, apply, session, calibrated, method) -> None:
+    """Both halves of what takes latent vectors to keys and values, by their own operation."""
+    program = apply(model, f"quantize{{weights=int8 method={method} samples=4}}")
+    weights = [op.weight for op in program.module.walk() if isinstance(op, HeadLinearOp)]
+    assert len(weights) == 2 and all(encoding_of(weight.type).companions for weight in weights)
+    expected = session(model, context=64).step(TOKENS).copy()
+    assert_near(session(program, context=64).step(TOKENS), expected, 0.1)

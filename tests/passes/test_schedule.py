@@ -405,7 +405,7 @@ def test_refusals() -> None:
         schedule(program, UNITS, MACHINE)
     with pytest.raises(CodesignError, match=r"@add: no such unit\. Did you mean adds"):
         schedule(program_of(IssueOp("add", {})), UNITS, MACHINE)
-    with pytest.raises(CodesignError, match=r"no microcode\.program; run lower-to-microcode first"):
+    with pytest.raises(CodesignError, match=r"no microcode\.program: lower-to-microcode must come before"):
         SchedulePass().apply(Context(), ModuleOp([]))
     with pytest.raises(CodesignError, match="the program names no chip"):
         SchedulePass().apply(Context(), ModuleOp([program_of()]))

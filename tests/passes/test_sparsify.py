@@ -98,7 +98,6 @@ def test_without_weights_the_types_alone_change(make_llama, apply) -> None:
         ("sparsify{skip=heads}", "sparsify: skip=heads matches no parameter"),
         ("sparsify,sparsify", "sparsify: @layers.query is sparse already"),
         ("quantize{weights=int8},sparsify", "sparsify must come before quantize"),
-        ("sparsify,quantize{weights=int4 method=gptq}", "method=gptq does not take sparse weights; nearest and mse do"),
     ],
 )
 def test_refusals(make_llama, apply, pipeline, message) -> None:

@@ -34,7 +34,9 @@ class SchedulePass(ModulePass):
         programs = [inner for inner in op.ops if isinstance(inner, ProgramOp)]
         chip = chip_of(op)
         if not programs:
-            raise CodesignError("schedule: the module has no microcode.program; run lower-to-microcode first")
+            raise CodesignError(
+                "schedule: the module has no microcode.program: lower-to-microcode must come before schedule"
+            )
         if chip is None:
             raise CodesignError("schedule: the program names no chip; compile it for one")
         for program in programs:
