@@ -35,7 +35,8 @@ def test_first_choices_are_served_first_and_full_experts_drop(data: st.DataObjec
 
 def dispatch(factor: float | None, top_k: int, experts: int) -> DispatchOp:
     shape = (DYNAMIC_INDEX, DYNAMIC_INDEX)
-    source = test.TestOp(result_types=[TensorType(f32, (*shape, 8)), TensorType(i32, (*shape, top_k))])
+    lengths = TensorType(i32, (DYNAMIC_INDEX,))
+    source = test.TestOp(result_types=[TensorType(f32, (*shape, 8)), TensorType(i32, (*shape, top_k)), lengths])
     return DispatchOp(*source.results, count=experts, capacity_factor=factor)
 
 
