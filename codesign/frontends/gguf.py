@@ -46,6 +46,7 @@ class Gguf:
         file = open_gguf(source)
         model = read_model(file.metadata, file.tensors, str(source))
         model.decoder.check(str(source))
+        _refuse_tensor_scales(file.tensors, str(source))
         try:
             module = build(model.decoder, model.names(file.tensors), file.tensors)
         except CodesignError as error:
@@ -104,6 +105,16 @@ def family_of(architecture: Architecture) -> DecoderFamily:
     family = FAMILIES[architecture.model_type]()
     assert isinstance(family, DecoderFamily)
     return family
+
+
+def _refuse_tensor_scales(tensors: Tensors, where: str) -> None:
+    """Refuse NVFP4 with a scale of the tensor's own, which llama.cpp keeps beside it and multiplies products with."""
+    for name, tensor in tensors.items():
+        scale = name.removesuffix("weight") + "scale"
+        if tensor.format == "nvfp4_blocks" and scale in tensors:
+            raise CodesignError(
+                f"{where}: {name!r} is NVFP4 with a scale of the whole tensor, {scale!r}: not supported"
+            )
 
 
 def _config(stated: "_Metadata", architecture: Architecture, tensors: Tensors) -> dict[str, object]:

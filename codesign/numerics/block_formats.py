@@ -136,6 +136,8 @@ def pack(encoded: Encoded) -> Bytes:
     layout = LAYOUTS.get(str(encoded.encoding))
     if layout is None:
         return pack_planes(encoded)
+    if layout.pack is None:
+        raise FormatError(f"{layout.name} is read from GGUF files, not written")
     shape = encoded.elements.shape
     if shape[-1] % layout.values:
         raise FormatError(

@@ -1,7 +1,8 @@
 """Single numbers of every number format: rounding to what a format holds, and the bits that stand for it.
 
 An element is a float32 that the format holds exactly, or an integer of NumPy's narrowest fitting type. Its code is the
-format's bits as an unsigned integer: sign, exponent, mantissa of a float; two's complement; a ternary's value plus one.
+format's bits as an unsigned integer: sign, exponent, mantissa of a float; two's complement; a ternary's value plus one;
+the place in a table.
 """
 
 from functools import cache
@@ -21,6 +22,8 @@ def element_dtype(number: NumberFormat) -> "np.dtype[np.generic]":
     """The NumPy type that holds the elements of a format."""
     if number.kind == "float":
         return np.dtype(np.float32)
+    if number.kind == "table":
+        return np.min_scalar_type(-max(map(abs, number.levels)))
     unsigned = number.kind == "uint"
     width = next(width for width in (8, 16, 32, 64) if number.bits <= width)
     return np.dtype(f"{'u' if unsigned else ''}int{width}")
@@ -30,18 +33,22 @@ def integer_range(number: NumberFormat) -> tuple[int, int]:
     """The least and the greatest integer of a format."""
     if number.kind == "ternary":
         return -1, 1
+    if number.kind == "table":
+        return number.levels[0], number.levels[-1]
     if number.kind == "uint":
         return 0, 2**number.bits - 1
     return -(2 ** (number.bits - 1)), 2 ** (number.bits - 1) - 1
 
 
 def round_elements(values: Floats, number: NumberFormat) -> Elements:
-    """Round to the nearest number that the format holds, ties to even; beyond its range the nearer end.
+    """Round to the nearest number that the format holds, ties to even (in a table up); beyond its range the nearer end.
 
     A NaN stays one in a float format that has it and is 0 elsewhere.
     """
     if number.kind == "float":
         return from_codes(float_codes(values, number, saturate=True), number)
+    if number.kind == "table":
+        return _nearest_levels(values * np.float32(2**number.fraction), number)
     low, high = integer_range(number)
     # A copy, whatever was given; one chain of passes in place, as weights are many.
     whole = np.asarray(np.multiply(values, np.float32(2**number.fraction), dtype=np.float32))
@@ -49,6 +56,13 @@ def round_elements(values: Floats, number: NumberFormat) -> Elements:
     np.clip(whole, low, high, out=whole)
     np.copyto(whole, 0, where=np.isnan(whole))
     return whole.astype(element_dtype(number))
+
+
+def _nearest_levels(values: Floats, number: NumberFormat) -> Elements:
+    """The nearest of a table's levels, of two the greater, as in ggml; of a NaN what 0 gives."""
+    levels = np.array(number.levels, element_dtype(number))
+    middles = np.convolve(number.levels, (0.5, 0.5), "valid").astype(np.float32)
+    return levels[np.searchsorted(middles, np.where(np.isnan(values), np.float32(0), values), side="right")]
 
 
 def element_values(elements: Elements, number: NumberFormat) -> Floats:
@@ -66,6 +80,8 @@ def to_codes(elements: Elements, number: NumberFormat) -> Codes:
     unsigned = np.dtype(f"u{np.dtype(element_dtype(number)).itemsize}")
     if number.kind == "ternary":
         return (elements.astype(np.int8) + np.int8(1)).astype(np.uint8)
+    if number.kind == "table":
+        return np.searchsorted(number.levels, elements.astype(np.int64)).astype(np.uint8)
     codes: Codes = np.ascontiguousarray(elements).astype(element_dtype(number), copy=False).view(unsigned)
     return codes & unsigned.type(2**number.bits - 1) if number.bits < 8 * unsigned.itemsize else codes
 
@@ -79,6 +95,8 @@ def from_codes(codes: Codes, number: NumberFormat) -> Elements:
     dtype = element_dtype(number)
     if number.kind == "ternary":
         return codes.astype(np.int8) - np.int8(1)
+    if number.kind == "table":
+        return np.take(np.array(number.levels, dtype), codes)
     if number.kind == "uint":
         return codes.astype(dtype)
     spare = 8 * dtype.itemsize - number.bits

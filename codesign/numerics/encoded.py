@@ -218,13 +218,15 @@ def quantize(values: Floats, encoding: Encoding, kept: Mask | None = None) -> En
 
 
 def check_shape(shape: tuple[int, ...], encoding: Encoding) -> None:
-    """Refuse a shape that an encoding cannot store.
+    """Refuse a shape that an encoding cannot store in planes, and any of what is stored in ggml's blocks only.
 
     Raises
     ------
     FormatError
-        When a block or a sparsity's group does not divide the last axis.
+        When a block or a sparsity's group does not divide the last axis, or elements are words of a codebook.
     """
+    if encoding.element.is_codebook:
+        raise FormatError(f"<{encoding}> is read from GGUF files, not written: its elements are words of a codebook")
     length = shape[-1] if shape else 1
     if encoding.block and length % encoding.block:
         raise FormatError(f"a block of {encoding.block} does not divide an axis of {length}")

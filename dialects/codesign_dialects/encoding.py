@@ -5,7 +5,7 @@ The ``formats`` dialect wraps an :class:`Encoding` in an attribute; nothing here
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import ceil, log2, prod
 
@@ -14,9 +14,10 @@ from math import ceil, log2, prod
 class NumberFormat:
     """One stored number.
 
-    ``kind`` is ``int`` (two's complement), ``uint``, ``float`` (sign, exponent, mantissa) or ``ternary`` (-1, 0, 1).
-    ``finite`` marks floats that spend no exponent code on infinity (OCP E4M3, E2M1, …). Of an integer's bits the last
-    `fraction` stand behind the binary point. `packed` numbers share a byte where that is tighter than `bits` each.
+    ``kind`` is ``int`` (two's complement), ``uint``, ``float`` (sign, exponent, mantissa), ``ternary`` (-1, 0, 1) or
+    ``table``: one of `levels`, integers in rising order, by its place. ``finite`` marks floats that spend no exponent
+    code on infinity (OCP E4M3, E2M1, …). Of an integer's bits the last `fraction` stand behind the binary point.
+    `packed` numbers share `shared` bits where that is tighter than `bits` each.
     """
 
     name: str
@@ -27,16 +28,25 @@ class NumberFormat:
     finite: bool = False
     fraction: int = 0
     packed: int = 0
+    shared: int = 8
+    levels: tuple[int, ...] = ()
+
+    @property
+    def is_codebook(self) -> bool:
+        """Whether not every row of elements can be stored: only `packed` together that are a word of a codebook."""
+        return self.kind == "table" and self.packed > 0
 
     def stored_bits(self, count: int) -> int:
         """Bits that `count` numbers side by side take."""
-        return 8 * ceil(count / self.packed) if self.packed else count * self.bits
+        return self.shared * ceil(count / self.packed) if self.packed else count * self.bits
 
     @property
     def largest(self) -> float:
         """The largest finite value; of two's complement the largest whose negative exists in sign and magnitude too."""
         if self.kind == "ternary":
             return 1.0
+        if self.kind == "table":
+            return max(map(abs, self.levels)) / 2**self.fraction
         if self.kind != "float":
             return float(2 ** (self.bits - (self.kind == "int")) - 1) / 2**self.fraction
         if self.mantissa == 0:
@@ -67,6 +77,17 @@ def _float(name: str, exponent: int, mantissa: int, finite: bool = False) -> Num
     return NumberFormat(name, "float", 1 + exponent + mantissa, exponent, mantissa, finite)
 
 
+def _table(name: str, *levels: int, fraction: int = 0, packed: int = 0, shared: int = 8) -> NumberFormat:
+    bits = (len(levels) - 1).bit_length()
+    return NumberFormat(name, "table", bits, fraction=fraction, packed=packed, shared=shared, levels=levels)
+
+
+def _grid(bits: int, *magnitudes: int, fraction: int = 0) -> NumberFormat:
+    """Eight values in `bits` bits: words of these magnitudes, and their signs."""
+    levels = sorted({sign * magnitude for sign in (-1, 1) for magnitude in magnitudes})
+    return _table(f"grid8_{bits}", *levels, fraction=fraction, packed=8, shared=bits)
+
+
 FLOAT32 = _float("float32", 8, 23)
 INT32 = NumberFormat("int32", "int", 32)
 
@@ -77,6 +98,7 @@ NUMBER_FORMATS: dict[str, NumberFormat] = {
         _float("float16", 5, 10),
         _float("bfloat16", 8, 7),
         _float("fp8_e4m3", 4, 3, finite=True),  # OCP 8-bit Floating Point Specification 1.0
+        _float("ue4m3", 4, 3, finite=True),  # E4M3 whose sign is never set: ggml's scales of NVFP4
         _float("fp8_e5m2", 5, 2),
         _float("fp6_e2m3", 2, 3, finite=True),  # OCP Microscaling Formats 1.0
         _float("fp6_e3m2", 3, 2, finite=True),
@@ -85,6 +107,19 @@ NUMBER_FORMATS: dict[str, NumberFormat] = {
         NumberFormat("fixed8_6", "int", 8, fraction=6),  # MXINT8's element (OCP Microscaling Formats 1.0, 5.3.4)
         NumberFormat("ternary", "ternary", 2),
         NumberFormat("ternary5", "ternary", 2, packed=5),  # five to a byte, 3⁵ = 243
+        # ggml's ggml-common.h: `kvalues_iq4nl`; scales that are odd, in units of 1, ¼ or ⅛; `IQ1S_DELTA`.
+        _table("nonlinear4", -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113),
+        *(
+            _table(f"odd{bits}_{fraction}", *range(1, 2 << bits, 2), fraction=fraction)
+            for bits, fraction in ((3, 0), (4, 0), (4, 2), (4, 3))
+        ),
+        _table("sign1_3", -1, 1, fraction=3),
+        # Of a place in one of its grids (IQ2: 8, 9, 10 bits; IQ3: twice 8, twice 9; IQ1: 11) and of 7 or 8 signs.
+        *(_grid(bits, 8, 25, 43) for bits in (15, 16, 18)),
+        _grid(23, 4, 12, 20, 28, 36, 44, 52, 62),
+        _grid(26, 1, 3, 5, 7, 9, 11, 13, 15),
+        _grid(11, 0, 1),
+        _grid(12, 1, 7, 9, fraction=3),  # -1, 0 and 1, give or take an eighth
     )
 }
 """Formats known by name beside ``intN`` and ``uintN``, which exist for every N from 1 to 64."""
@@ -222,7 +257,7 @@ def _gguf(element: str, block: int, *, scale: Encoding | None = None, offset: En
     return Encoding(number_format(element), scale or plain("float16"), offset, block)
 
 
-def _k_quant(element: str, levels: str, block: int, *, offset: bool) -> Encoding:
+def _k_quant(element: str, levels: str, block: int, *, offset: bool = False) -> Encoding:
     """A GGUF K-quant: 256 values; the scales of its blocks are themselves integers times one float16."""
     scale = Encoding(number_format(levels), plain("float16"), block=256 // block)
     return _gguf(element, block, scale=scale, offset=scale if offset else None)
@@ -235,9 +270,20 @@ ENCODINGS: dict[str, Encoding] = {
     "q5_0": _gguf("int5", 32),
     "q5_1": _gguf("uint5", 32, offset=plain("float16")),
     "q8_0": _gguf("int8", 32),
+    "q2_k": _k_quant("uint2", "uint4", 16, offset=True),
+    "q3_k": _k_quant("int3", "int6", 16),
     "q4_k": _k_quant("uint4", "uint6", 32, offset=True),
     "q5_k": _k_quant("uint5", "uint6", 32, offset=True),
-    "q6_k": _k_quant("int6", "int8", 16, offset=False),
+    "q6_k": _k_quant("int6", "int8", 16),
+    "iq4_nl": _gguf("nonlinear4", 32),
+    "iq4_xs": _k_quant("nonlinear4", "int6", 32),
+    "iq3_xxs": _k_quant("grid8_23", "odd4_2", 32),
+    "iq3_s": _k_quant("grid8_26", "odd4_0", 32),
+    "iq2_xxs": _k_quant("grid8_15", "odd4_3", 32),
+    "iq2_xs": _k_quant("grid8_16", "odd4_3", 16),
+    "iq2_s": _k_quant("grid8_18", "odd4_3", 16),
+    "iq1_s": replace(_k_quant("grid8_11", "odd3_0", 32), zero_point=plain("sign1_3")),
+    "iq1_m": _k_quant("grid8_12", "odd3_0", 16),
     "tq1_0": _gguf("ternary5", 256),
     "tq2_0": _gguf("ternary", 256),
     # OCP Microscaling Formats 1.0, section 5.
@@ -253,6 +299,8 @@ ENCODINGS: dict[str, Encoding] = {
         Encoding(number_format("fp8_e4m3"), plain("float32"), per_tensor=True),
         block=16,
     ),
+    # What GGUF files hold of it: ggml's `block_nvfp4`, the scale of the tensor being a tensor of its own.
+    "nvfp4_blocks": Encoding(number_format("fp4_e2m1"), plain("ue4m3"), block=16),
     # Ma et al., "The Era of 1-bit LLMs" (2024), equations 1 to 3.
     "bitnet_b1_58": Encoding(number_format("ternary"), plain("float32"), per_tensor=True),
 }

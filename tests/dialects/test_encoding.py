@@ -71,7 +71,7 @@ def test_a_name_is_what_its_encoding_prints_as(name: str) -> None:
 @pytest.mark.parametrize("name", LAYOUTS)
 @given(rows=st.integers(1, 5), blocks=st.integers(1, 5))
 def test_sizes_are_those_of_the_stored_format_and_of_ggml(name: str, rows: int, blocks: int) -> None:
-    values, nbytes = GGML_QUANT_SIZES[GGMLQuantizationType[name.upper()]]
+    values, nbytes = GGML_QUANT_SIZES[GGMLQuantizationType[name.upper().removesuffix("_BLOCKS")]]
     shape = (rows, blocks * values)
     assert ENCODINGS[name].nbytes(shape) == stored_nbytes(name, shape) == rows * blocks * nbytes
 
@@ -100,7 +100,7 @@ def counted(encoding: Encoding, shape: tuple[int, ...]) -> tuple[int, int]:
         for start in range(0, length, length if sparsity or not encoding.block else encoding.block):
             count = min(length - start, encoding.block or length) if not sparsity else length
             packed = encoding.element.packed
-            together += 8 * -(-count // packed) if packed else count * encoding.element.bits
+            together += encoding.element.shared * -(-count // packed) if packed else count * encoding.element.bits
         bits += together + index
         filled += 8 * (-(-together // 8) + -(-index // 8))
     for companion in (encoding.scale, encoding.offset, encoding.zero_point):

@@ -6,7 +6,7 @@ values is written out here once more, from its description.
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,9 @@ from safetensors.numpy import save_file
 
 from codesign import api
 from codesign.errors import CodesignError
+from codesign.numerics.block_formats import encode
 from codesign.program import Program
+from codesign.weights import StoredTensor, gguf_writer, open_gguf
 
 TOKENS = [5, 17, 2, 40, 9, 33, 61, 8, 12, 90, 4, 77]
 
@@ -392,6 +394,23 @@ def test_what_is_not_known_is_refused(tmp_path: Path) -> None:
         with pytest.raises(CodesignError) as error:
             api.load_model(tmp_path / "model.gguf")
         assert message in str(error.value)
+
+
+def test_nvfp4_with_a_scale_of_the_tensor_is_refused(tmp_path: Path) -> None:
+    case = replace(CASES["llama"], config={**CASES["llama"].config, "intermediate_size": 64})
+    tensors = random_folder(tmp_path / "folder", case.config)
+    write_gguf(tmp_path / "model.gguf", case, tensors)
+    stored = dict(open_gguf(tmp_path / "model.gguf").tensors)
+    down = stored[name := "blk.0.ffn_down.weight"]
+    stored[name] = StoredTensor(name, down.shape, "nvfp4_blocks", encode("nvfp4_blocks", down.float32()))
+    metadata = open_gguf(tmp_path / "model.gguf").metadata
+    gguf_writer.write_gguf(tmp_path / "blocks.gguf", metadata, list(stored.values()))
+    assert np.isfinite(logits(api.load_model(tmp_path / "blocks.gguf"))).all()
+    one = np.ones(1, np.float32).view(np.uint8)
+    stored["scale"] = StoredTensor("blk.0.ffn_down.scale", (1,), "float32", one)
+    gguf_writer.write_gguf(tmp_path / "scaled.gguf", metadata, list(stored.values()))
+    with pytest.raises(CodesignError, match=r"'blk.0.ffn_down.weight' is NVFP4 with a scale of the whole tensor"):
+        api.load_model(tmp_path / "scaled.gguf")
 
 
 TRANSFORMERS_READS = (

@@ -11,14 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from codesign.numerics.block_formats import ARRAYS, FormatError, decode, encode, stored_nbytes
+from codesign.numerics.block_formats import ARRAYS, FormatError, decode, encode, pack, stored_nbytes, unpack
 from codesign.numerics.ggml import LAYOUTS
 
-BLOCK_FORMATS = [name for name in LAYOUTS if name != "mxfp4"]
-"""MXFP4's code 255 is a NaN for OCP and a number for ggml: it has a test of its own."""
+FLOAT_SCALES = {"mxfp4": (1, 254), "nvfp4_blocks": (4, 126)}
+"""Formats with scales of a byte, how many and the greatest: above it are NaNs for OCP and numbers for ggml."""
+BLOCK_FORMATS = [name for name in LAYOUTS if name not in FLOAT_SCALES]
+CODEBOOKS = [name for name in LAYOUTS if LAYOUTS[name].encoding.element.is_codebook]
 GGUF_FORMATS = [*BLOCK_FORMATS, "float16", "bfloat16"]
 PLAIN_DTYPES = ARRAYS
-GGML_NAMES = {"float16": "F16", "bfloat16": "BF16"}
+GGML_NAMES = {"float16": "F16", "bfloat16": "BF16", "nvfp4_blocks": "NVFP4"}
 
 # Zeros, subnormals (least, greatest), one, greatest, infinities, quiet and signalling NaNs: each a float16 scale.
 ADVERSARIAL_HALVES = np.array(
@@ -35,7 +37,11 @@ SCALE_OFFSETS = {
     "q6_k": [208],
     "tq1_0": [52],
     "tq2_0": [64],
+    "q2_k": [80, 82],
+    "q3_k": [108],
+    **{name: [0] for name in ("iq4_nl", "iq4_xs", "iq3_xxs", "iq3_s", "iq2_xxs", "iq2_xs", "iq2_s", "iq1_s")},
 }
+"""Where blocks hold a float16; IQ1_M has its bits in four places."""
 
 
 def ggml_type(name: str) -> GGMLQuantizationType:
@@ -76,7 +82,30 @@ def test_decoding_any_bytes_equals_ggml(name: str, data: st.DataObject) -> None:
     same_bits(decode(name, payload, shape), ggml_decode(name, payload, shape))
 
 
-@pytest.mark.parametrize("name", BLOCK_FORMATS)
+@pytest.mark.parametrize("name", FLOAT_SCALES)
+@given(data=st.data())
+def test_decoding_blocks_with_float_scales_equals_ggml(name: str, data: st.DataObject) -> None:
+    """But for the sign of zero, which ggml's table of elements has not."""
+    values, nbytes = block_of(name)
+    count, greatest = FLOAT_SCALES[name]
+    payload = data.draw(arrays(np.uint8, (data.draw(st.integers(1, 4)), nbytes)))
+    payload[:, :count] %= greatest + 1
+    shape = (len(payload), values)
+    np.testing.assert_array_equal(decode(name, payload.ravel(), shape), ggml_decode(name, payload.ravel(), shape))
+
+
+def test_where_every_format_holds_its_scales_is_tested() -> None:
+    assert {*SCALE_OFFSETS, *FLOAT_SCALES, "iq1_m"} == {*LAYOUTS}
+
+
+@pytest.mark.parametrize("half", ADVERSARIAL_HALVES.tolist())
+def test_decoding_adversarial_scales_of_iq1_m_equals_ggml(half: int) -> None:
+    block = np.random.default_rng(half).integers(0, 256, 56, np.uint8)
+    block[49::2] = block[49::2] & 0x0F | [(half >> place & 0xF) << 4 for place in (0, 4, 8, 12)]
+    same_bits(decode("iq1_m", block, (1, 256)), ggml_decode("iq1_m", block, (1, 256)))
+
+
+@pytest.mark.parametrize("name", SCALE_OFFSETS)
 def test_decoding_adversarial_scales_equals_ggml(name: str) -> None:
     values, nbytes = block_of(name)
     scales = np.array(np.meshgrid(*[ADVERSARIAL_HALVES] * len(SCALE_OFFSETS[name]))).reshape(
@@ -148,6 +177,18 @@ def test_what_cannot_be_encoded_is_refused() -> None:
         encode("q8_0", np.full((1, 32), np.inf, np.float32))
     with pytest.raises(FormatError, match="float16 ends at 65504"):
         encode("q8_0", np.full((1, 32), 1e9, np.float32))
+
+
+@pytest.mark.parametrize("name", CODEBOOKS)
+def test_words_of_codebooks_are_read_only(name: str) -> None:
+    payload = np.zeros(LAYOUTS[name].nbytes, np.uint8)
+    with pytest.raises(FormatError, match=f"{name} is read from GGUF files, not written"):
+        pack(unpack(name, payload, (1, 256)))
+    with pytest.raises(FormatError, match=f"<{name}> is read from GGUF files, not written"):
+        encode(name, np.zeros((1, 256), np.float32))
+    element = LAYOUTS[name].encoding.element.name
+    with pytest.raises(FormatError, match="words of a codebook"):
+        decode(element, np.zeros(stored_nbytes(element, (1, 256)), np.uint8), (1, 256))
 
 
 def test_misfits_are_refused() -> None:

@@ -1,5 +1,8 @@
 """Single numbers of every format against `ml_dtypes`, and their packed bytes against a walk over bits."""
 
+from fractions import Fraction
+from itertools import pairwise
+
 import ml_dtypes
 import numpy as np
 import pytest
@@ -7,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from codesign.numerics.elements import float_codes, from_codes, integer_range, round_elements, to_codes
+from codesign.numerics.elements import element_values, float_codes, from_codes, integer_range, round_elements, to_codes
 from codesign.numerics.packing import pack_rows, unpack_rows
 from codesign_dialects.encoding import NUMBER_FORMATS, number_format
 
@@ -133,6 +136,19 @@ def test_short_integers_are_those_of_ml_dtypes(name: str, dtype: type) -> None:
     ]
 
 
+@pytest.mark.parametrize("name", [name for name, number in NUMBER_FORMATS.items() if number.kind == "table"])
+@given(values=arrays(np.float32, 9, elements=st.floats(-130, 130, width=32)))
+def test_a_table_rounds_to_its_nearest_level_and_up_between_two(name: str, values: np.ndarray) -> None:
+    number = number_format(name)
+    levels = [Fraction(level, 2**number.fraction) for level in number.levels]
+    exact = [Fraction(float(value)) for value in values]
+    expected = [min(levels, key=lambda level: (abs(level - value), -level)) for value in exact]
+    rounded = element_values(round_elements(values, number), number)
+    assert [Fraction(float(value)) for value in rounded] == expected
+    middles = np.array([float(low + high) / 2 for low, high in pairwise(levels)], np.float32)
+    assert round_elements(middles, number).tolist() == list(number.levels[1:])
+
+
 @pytest.mark.parametrize("name", PACKED)
 @given(data=st.data())
 def test_packed_rows_take_the_stated_bits_and_are_read_back(name: str, data: st.DataObject) -> None:
@@ -155,7 +171,7 @@ def test_packed_rows_take_the_stated_bits_and_are_read_back(name: str, data: st.
 @pytest.mark.parametrize("name", [name for name in NUMBER_FORMATS if name not in ("float32", "float16", "bfloat16")])
 def test_every_code_of_a_short_format_is_its_elements_code(name: str) -> None:
     number = number_format(name)
-    codes = np.arange(3 if number.kind == "ternary" else 1 << number.bits, dtype=np.uint8)
+    codes = np.arange(3 if number.kind == "ternary" else len(number.levels) or 1 << number.bits, dtype=np.uint8)
     elements = from_codes(codes, number)
     finite = np.isfinite(elements.astype(np.float32))
     np.testing.assert_array_equal(to_codes(elements, number)[finite], codes[finite])

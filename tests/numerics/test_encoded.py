@@ -176,7 +176,7 @@ def random_mask(shape: tuple[int, ...], encoding, seed: int) -> np.ndarray:
     return np.repeat((order < kept).reshape(shape[0], -1), sparsity.block, axis=1)
 
 
-@pytest.mark.parametrize("name", ENCODINGS)
+@pytest.mark.parametrize("name", [name for name, known in ENCODINGS.items() if not known.element.is_codebook])
 @settings(max_examples=10)
 @given(seed=st.integers(0, 99))
 def test_every_named_encoding_stores_and_is_near(name: str, seed: int) -> None:
