@@ -19,6 +19,7 @@ from typing import cast
 import numpy as np
 
 from codesign.chips import LIBRARY, read_chip
+from codesign.plan import Plan
 from codesign.workload import Workload
 from codesign_cost.combiner import Request, loads
 from codesign_cost.energy import LAW as ENERGY
@@ -29,7 +30,7 @@ from codesign_cost.laws.tiled_dispatch import TILED_DISPATCH
 from codesign_cost.machine import Machine
 from codesign_cost.measurements import read_measurements
 from codesign_cost.operators import Measured, read_operators
-from codesign_cost.price import machine_of
+from codesign_cost.plans import machine_of
 from codesign_dialects.chip import Design
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -76,8 +77,8 @@ weights: its `widen_launch` stays at the start, which is what the A100's rows de
 
 def predicted(design: Design, rows: list[Measured], values: Mapping[str, float]) -> np.ndarray:
     """Seconds of each operator."""
-    return np.concatenate([TILED_DISPATCH.usage(table, Machine(design, chips), values).seconds.ravel()
-                           for chips, table in Measured.tables(rows)])  # fmt: skip
+    return np.concatenate([TILED_DISPATCH.usage(table, Machine(design), values).seconds.ravel()
+                           for _, table in Measured.tables(rows)])  # fmt: skip
 
 
 def fitted(
@@ -178,7 +179,7 @@ def fit_stage(chip: str) -> float:
     """Seconds of a wait after a product with which the one row of a chip marked `fit` is met exactly."""
     (row,) = [row for row in read_measurements() if row.chip == chip and row.split == "fit"]
     program = row.program
-    machine = machine_of(read_chip(LIBRARY[chip]), chips=row.chips or 1)
+    machine = machine_of(read_chip(LIBRARY[chip]), Plan(tensor=row.chips or 1))
     machine = replace(machine, design=replace(machine.design, family=None), resident=True)
 
     asked = loads(program, Workload(row.batch or 1, row.input, row.output))

@@ -15,6 +15,7 @@ from codesign.evaluation import TOKENS, WINDOW, Evaluation, score, windows_of
 from codesign.files import write_whole
 from codesign.generation import Sampling, generate
 from codesign.ir import apply_passes, parse_module, parse_passes
+from codesign.plan import Degrees
 from codesign.plugins.backend import (
     AnyArray,
     Cost,
@@ -288,15 +289,19 @@ def cost(
     program: Program,
     workload: Workload | None = None,
     *,
-    chips: int = 1,
-    stages: int = 1,
+    chips: int | None = None,
+    degrees: Degrees | None = None,
     draft: Draft | None = None,
     model: str | None = None,
 ) -> Cost:
-    """Price a request on the chip that the program was compiled for, or on `chips` of it in `stages` of a pipeline, its
-    tokens proposed by a `draft` if there is one."""
+    """Price a request on the chip that the program was compiled for, or on `chips` of it, its tokens proposed by a
+    `draft` if there is one.
+
+    Several chips divide the model as is fastest; `degrees`, such as ``{"tensor": 4, "data": 2}``, fixes some or all of
+    the degrees of :class:`codesign.plan.Plan`, and needs as many chips if none are given.
+    """
     backend = plugins().backend(CostModel, model)
-    return backend.cost(program, workload or Workload(), chips=chips, stages=stages, draft=draft)
+    return backend.cost(program, workload or Workload(), chips=chips, degrees=degrees, draft=draft)
 
 
 def validate(*, source: str = "", model: str | None = None) -> Validation:

@@ -6,10 +6,11 @@ from math import prod
 from pathlib import Path
 
 import numpy as np
-from xdsl.dialects.builtin import DYNAMIC_INDEX, IntegerAttr, ModuleOp, StringAttr, i64
+from xdsl.dialects.builtin import DYNAMIC_INDEX, DictionaryAttr, IntegerAttr, ModuleOp, StringAttr, i64
 from xdsl.dialects.func import FuncOp
 
 from codesign.errors import CodesignError
+from codesign.plan import DEGREES, Plan
 from codesign.weights import StoredTensor
 from codesign_dialects.generic import MAIN
 from codesign_dialects.transformer import STEP, KVCacheType, ParameterOp
@@ -18,9 +19,9 @@ from codesign_dialects.transformer.shapes import shape_of
 IR_VERSION = 1
 """Written on every module as ``codesign.version``; another version is refused."""
 
-VERSION, NAME, SOURCE, WEIGHTS, TARGET, STOP, LIFTED, NOT_LIFTED = (
+VERSION, NAME, SOURCE, WEIGHTS, TARGET, STOP, PLAN, LIFTED, NOT_LIFTED = (
     f"codesign.{key}"
-    for key in ("version", "name", "source", "weights", "target", "stop_tokens", "lifted", "not_lifted")
+    for key in ("version", "name", "source", "weights", "target", "stop_tokens", "plan", "lifted", "not_lifted")
 )
 """Attributes of a module. The last two are of one that was read as a graph of operators: that a decoder was found in it
 and how near its logits are, or why none was."""
@@ -58,6 +59,24 @@ class Program:
         """Token ids that end a generation."""
         text = _text(self.module, STOP)
         return tuple(int(token) for token in text.split(",")) if text else ()
+
+    @property
+    def plan(self) -> Plan | None:
+        """How several chips divide the model; None where the program leaves that open.
+
+        Raises
+        ------
+        CodesignError
+            When the module's attribute is no plan.
+        """
+        stated = self.module.attributes.get(PLAN)
+        if stated is None:
+            return None
+        degrees = dict(stated.data) if isinstance(stated, DictionaryAttr) else {"": stated}
+        numbers = {name: own.value.data for name, own in degrees.items() if isinstance(own, IntegerAttr)}
+        if len(numbers) < len(degrees) or not numbers.keys() <= set(DEGREES):
+            raise CodesignError(f"`{PLAN}` holds whole numbers by the names {', '.join(DEGREES)}; got {stated}")
+        return Plan(**numbers)
 
     @property
     def step(self) -> FuncOp:

@@ -18,11 +18,13 @@ from functools import cache
 
 from codesign import api
 from codesign.chips import Chip
+from codesign.plan import Plan
 from codesign.program import Program
 from codesign.specs import load_spec
 from codesign.workload import Workload
 from codesign_cost.fit import Fit, fewest_chips
-from codesign_cost.price import machine_of, price
+from codesign_cost.plans import machine_of
+from codesign_cost.price import price
 from codesign_cost.ranges import intervals
 from codesign_cost.result import CostResult
 from codesign_cost.storage import stored_as
@@ -218,20 +220,19 @@ def _joules(own: Contender, batch: int) -> Joules:
         _program(MODEL, own.weights, own.cache),
         _chip(own),
         Workload(batch, PROMPT, OUTPUT),
-        chips=own.count,
-        stages=result.stages,
+        plan=Plan(**result.plan),
     )
     if open_ is not None:
         low, high = open_.low["energy_per_token_j"], open_.high["energy_per_token_j"]
     server = 1.0 if result.boundary == "system" or own.chip == "wse-3" else _wall_of_the_gpu()
-    return Joules(low, high * server, batch, result.stages)
+    return Joules(low, high * server, batch, result.plan["pipeline"])
 
 
 @cache
 def _wall_of_the_gpu() -> float:
     """What a DGX H100 draws at its wall over what its chips draw."""
     program, chip = _program(MODEL, BASELINE.weights, BASELINE.cache), api.load_chip(GPU)
-    alone = price(program, api.load_chip("h100"), Workload(1, PROMPT, OUTPUT), chips=chip.chips)
+    alone = price(program, api.load_chip("h100"), Workload(1, PROMPT, OUTPUT), plan=Plan(tensor=chip.chips))
     return _price(BASELINE, 1).energy_per_token_j / alone.energy_per_token_j
 
 
@@ -241,10 +242,11 @@ def _price(own: Contender, batch: int) -> CostResult:
     program, chip = _program(MODEL, own.weights, own.cache), _chip(own)
     chips, workload = chip.chips * own.count, Workload(batch, PROMPT, OUTPUT)
     for stages in (stages for stages in range(1, chips + 1) if chips % stages == 0):
-        fit = Fit.of(program, machine_of(chip, chips=own.count, stages=stages), workload)
+        plan = Plan(tensor=chips // stages, pipeline=stages)
+        fit = Fit.of(program, machine_of(chip, plan), workload)
         if fit.needed <= fit.available:
-            return price(program, chip, workload, chips=own.count, stages=stages)
-    return price(program, chip, workload, chips=own.count)  # refused, with what it lacks
+            return price(program, chip, workload, plan=plan)
+    return price(program, chip, workload, plan=Plan(tensor=chips))  # refused, with what it lacks
 
 
 def _groq(model: str, prompt: int, output: int, batch: int = 1) -> CostResult:
@@ -255,7 +257,7 @@ def _groq(model: str, prompt: int, output: int, batch: int = 1) -> CostResult:
     )
     count = 576 if model == MODEL else fewest_chips(program, machine_of(chip), workload)
     assert count is not None
-    return price(program, chip, workload, chips=count)
+    return price(program, chip, workload, plan=Plan(tensor=count))
 
 
 def _chip(own: Contender) -> Chip:

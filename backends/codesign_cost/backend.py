@@ -3,12 +3,14 @@
 from dataclasses import replace
 
 from codesign.chips import Chip
+from codesign.plan import Degrees
 from codesign.plugins import API_VERSION
 from codesign.plugins.backend import Capabilities, Support
 from codesign.program import TARGET, Program
 from codesign.speculation import Draft
 from codesign.workload import Workload
 from codesign_cost.errors import CostError
+from codesign_cost.plans import fastest
 from codesign_cost.price import price
 from codesign_cost.ranges import intervals
 from codesign_cost.reader import unknown_operations
@@ -29,9 +31,16 @@ class CostBackend:
         return Support(tuple(f"{name}: the cost model does not know it" for name in unknown_operations(program)))
 
     def cost(
-        self, program: Program, workload: Workload, *, chips: int = 1, stages: int = 1, draft: Draft | None = None
+        self,
+        program: Program,
+        workload: Workload,
+        *,
+        chips: int | None = None,
+        degrees: Degrees | None = None,
+        draft: Draft | None = None,
     ) -> CostResult:
-        """The price of one request on `chips` of the program's chip, in `stages` of a pipeline, with a `draft` if any.
+        """The price of one request on `chips` of the program's chip, by the fastest plan with these `degrees`, with a
+        `draft` if any.
 
         Raises
         ------
@@ -42,8 +51,9 @@ class CostBackend:
             raise CostError("the program targets no chip; compile it for one, or name one with --chip")
         # The chip is read where it stands: the module was verified when the program was compiled.
         chip = Chip(program.module, program.name)
-        result = price(program, chip, workload, chips=chips, stages=stages, draft=draft)
-        open_ = intervals(program, chip, workload, chips=chips, stages=stages, draft=draft)
+        plan = fastest(program, chip, workload, chips=chips, degrees=degrees, draft=draft)
+        result = price(program, chip, workload, chips=chips, plan=plan, draft=draft)
+        open_ = intervals(program, chip, workload, chips=chips, plan=plan, draft=draft)
         if open_ is None:
             return result
         assumed = ", ".join(map(str, open_.assumptions))

@@ -1,17 +1,19 @@
 """Layer three, the combiner: demand and laws into the time and energy of a request, for one design or for many."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from codesign.plan import Plan
 from codesign.program import Program
 from codesign.speculation import Draft
 from codesign.workload import Workload
-from codesign_cost.demand import Array, Demand, Table
+from codesign_cost.demand import Array, Collectives, Demand, Table
 from codesign_cost.energy import EnergyRates, idle_power
 from codesign_cost.laws import Law, Usage
 from codesign_cost.machine import Machine
+from codesign_cost.partition import share_of_chip
 from codesign_cost.points import PLAIN, Points, Rounds, folded
 from codesign_cost.reader import read_demand
 from codesign_cost.serving.continuous import closed_loop
@@ -19,40 +21,50 @@ from codesign_cost.serving.continuous import closed_loop
 CAUSES = ("compute", "memory", "latency", "network")
 
 
+def read_points(program: Program, points: Points, plan: Plan) -> Demand:
+    """The demand of all chips of a replica at `points`."""
+    return read_demand(
+        program, batch=points.batch, tokens=points.tokens, past=points.past, logits=points.logits, plan=plan
+    )
+
+
 @dataclass(frozen=True)
 class Load:
-    """What a workload asks of a model: its steps, and their demand. `prefix` is set before its operations' names."""
+    """What a workload asks of a model: its steps, and what one chip has to do in them. `prefix` is set before its
+    operations' names."""
 
     points: Points
     demand: Demand
     prefix: str = ""
 
-    @classmethod
-    def of(cls, program: Program, points: Points, prefix: str = "") -> "Load":
-        """The load of steps at `points`.
 
-        Raises
-        ------
-        CostError
-            When the program holds an operation that the model does not know.
-        """
-        demand = read_demand(program, batch=points.batch, tokens=points.tokens, past=points.past, logits=points.logits)
-        return cls(points, demand, prefix)
+def loads(
+    program: Program,
+    workload: Workload,
+    plan: Plan,
+    draft: Draft | None = None,
+    read: Callable[[Program, Points, Plan], Demand] = read_points,
+) -> tuple[Load, ...]:
+    """The loads of a replica's part of a workload: of a server where it states a concurrency, else of a batch in step;
+    and of its draft. `read` may remember what it has read before.
 
+    Raises
+    ------
+    CostError
+        When a program holds an operation that the model does not know.
+    """
 
-def loads(program: Program, workload: Workload, *, stages: int = 1, draft: Draft | None = None) -> tuple[Load, ...]:
-    """The loads of a workload: of a server where it states a concurrency, else of a batch in step; and of its draft."""
-
-    def points(rounds: Rounds) -> Points:
-        steps = closed_loop if workload.concurrency else Points.of
-        return steps(workload, stages, rounds)
+    def load(own: Program, rounds: Rounds, prefix: str = "") -> Load:
+        if workload.concurrency:
+            part = replace(workload, concurrency=plan.of_replica(workload.concurrency))
+            points = closed_loop(part, plan.pipeline, rounds)
+        else:
+            points = Points.of(replace(workload, batch=plan.of_replica(workload.batch)), plan.pipeline, rounds)
+        return Load(points, share_of_chip(read(own, points, plan), plan), prefix)
 
     if draft is None:
-        return (Load.of(program, points(PLAIN)),)
-    return (
-        Load.of(program, points(Rounds.of_verifier(draft))),
-        Load.of(draft.program, points(Rounds.of_draft(draft)), "draft "),
-    )
+        return (load(program, PLAIN),)
+    return load(program, Rounds.of_verifier(draft)), load(draft.program, Rounds.of_draft(draft), "draft ")
 
 
 @dataclass(frozen=True)
@@ -90,15 +102,15 @@ class Spent:
 
 @dataclass(frozen=True)
 class Request:
-    """A request as it runs: what it spends on each of the chips that share a layer."""
+    """A request as it runs: what it spends on one chip, and on how many `chips` of a stage it does."""
 
     spent: tuple[Spent, ...]
-    tensor: int
+    chips: int
     energy: EnergyRates
 
     @classmethod
-    def on(cls, loads: Sequence[Load], machine: Machine, law: Law) -> "Request":
-        """The request that asks `loads` of a machine.
+    def on(cls, loads: Sequence[Load], machine: Machine, law: Law, workload: Workload) -> "Request":
+        """The request that asks `loads`, those of `workload`, of a machine.
 
         Raises
         ------
@@ -113,11 +125,15 @@ class Request:
             usages: Sequence[Usage] = [own.usage(table, machine, values) for table in tables]
             if own.overlap is not None:
                 usages = own.overlap(tables, usages, machine)
+            if machine.plan.chips > 1 and values["exchange_overlap"]:
+                usages = _hidden(tables, usages, values["exchange_overlap"])
             spent += [
                 Spent(table, usage, folded(load.points.weights, table), folded(load.points.work, table), load.prefix)
                 for table, usage in zip(tables, usages, strict=True)
             ]
-        return cls(tuple(spent), machine.tensor, EnergyRates.of(machine))
+        plan = machine.plan
+        chips = plan.replicas(workload.in_flight) * plan.tensor * plan.sequence
+        return cls(tuple(spent), chips, EnergyRates.of(machine))
 
     def seconds(self) -> Array:
         """Seconds of prefill and decode, ``[2, designs]``."""
@@ -130,7 +146,7 @@ class Request:
             for cause, joules in self.energy.joules(own.usage).items():
                 if isinstance(joules, float):
                     continue  # nothing of this kind
-                total = self.tensor * own.done(joules)
+                total = self.chips * own.done(joules)
                 found[cause] = found[cause] + total if cause in found else total
         return found
 
@@ -156,3 +172,27 @@ class Request:
 def idle_joules(machine: Machine, seconds: Array) -> Array:
     """Joules that all chips leak and idle away in `seconds`."""
     return machine.chips * idle_power(machine) * seconds
+
+
+def _hidden(tables: Sequence[Table], usages: Sequence[Usage], share: float) -> list[Usage]:
+    """Usages whose exchanges move that share of their bytes while other operations of the step work, as long as those
+    do."""
+    points = max(table.repeat.shape[1] for table in tables)
+    working, moving = np.zeros((points, 1)), np.zeros((points, 1))
+    for table, usage in zip(tables, usages, strict=True):
+        exchanges = isinstance(table, Collectives)
+        own = ((share * usage.network if exchanges else usage.seconds - usage.latency) * table.repeat).sum(axis=0)
+        own = np.pad(own, ((0, points - len(own)), (0, 0)), mode="edge")
+        working, moving = (working, moving + own) if exchanges else (working + own, moving)
+    part = share * np.minimum(working / np.maximum(moving, np.finfo(np.float64).tiny), 1)
+
+    def shown(table: Table, usage: Usage) -> Usage:
+        if not isinstance(table, Collectives):
+            return usage
+        kept = table.repeat.shape[1]
+        # Of a point that stands for many, the one with the least to hide behind.
+        hides = part if kept == points else np.stack([part[0], part[1:].min(axis=0)])
+        gone = usage.network * hides
+        return replace(usage, seconds=usage.seconds - gone, network=usage.network - gone)
+
+    return [shown(table, usage) for table, usage in zip(tables, usages, strict=True)]

@@ -44,7 +44,7 @@ class Product:
 
     `split` tells what several chips divide: the ``columns`` of the weight, or its ``rows`` along the reduction (their
     partial sums then meet in a collective). `opens` marks the first product to read its input. `together` products of
-    the shape, those of as many experts, are begun as one.
+    the shape, those of as many experts, are begun as one; they are of the `expert` kind, which chips may hold whole.
     """
 
     name: str
@@ -58,6 +58,7 @@ class Product:
     split: str
     opens: bool
     together: Array | float = 1.0
+    expert: bool = False
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,8 @@ class Attention:
 class Elementwise:
     """Work of `operations` an element on a vector unit, on `rows` tokens' features, those of a token in `heads` parts.
 
-    `memory_bytes` is what only memory holds: rows of a table, the cache. Several chips divide what is `sharded`.
+    `memory_bytes` is what only memory holds: rows of a table, the cache. Several chips divide what is `sharded`;
+    what is of the `expert` kind is done where the experts stand.
     """
 
     name: str
@@ -104,18 +106,21 @@ class Elementwise:
     memory_bytes: Array
     leads: bool
     sharded: bool
+    expert: bool = False
 
 
 @dataclass(frozen=True)
 class Collective:
-    """An exchange of `elements` values: ``all_reduce``, ``all_gather`` or ``all_to_all``, where every chip sends each
-    other one a part of its own, between the chips that share a layer; ``send`` between those that follow each other in
-    a pipeline."""
+    """An exchange of `elements` values, those of all chips together: ``all_reduce``, ``all_gather`` or ``all_to_all``,
+    where every chip sends each other one a part of its own, between those that share a layer; ``send`` from each to the
+    next of a pipeline. A plan says between how many, `ranks`, which stand `stride` places from each other."""
 
     name: str
     repeat: Array
     elements: Array
     kind: str
+    ranks: int = 1
+    stride: int = 1
 
 
 Item = Product | Attention | Elementwise | Collective
@@ -137,6 +142,7 @@ class Products:
     by_rows: Array
     opens: Array
     together: Array
+    expert: Array
 
     @classmethod
     def of(cls, items: Sequence[Product]) -> "Products":
@@ -154,6 +160,7 @@ class Products:
             by_rows=_column([item.split == "rows" for item in items]),
             opens=_column([item.opens for item in items]),
             together=_points([item.together + np.zeros_like(item.rows) for item in items]),
+            expert=_column([item.expert for item in items]),
         )
 
     @property
@@ -239,6 +246,7 @@ class Elementwises:
     memory_bytes: Array
     leads: Array
     sharded: Array
+    expert: Array
 
     @classmethod
     def of(cls, items: Sequence[Elementwise]) -> "Elementwises":
@@ -253,6 +261,7 @@ class Elementwises:
             memory_bytes=_points([item.memory_bytes for item in items]),
             leads=_column([item.leads for item in items]),
             sharded=_column([item.sharded for item in items]),
+            expert=_column([item.expert for item in items]),
         )
 
     def named(self, name: str) -> Array:
@@ -268,6 +277,8 @@ class Collectives:
     repeat: Array
     elements: Array
     kinds: tuple[str, ...]
+    ranks: tuple[int, ...]
+    strides: tuple[int, ...]
 
     @classmethod
     def of(cls, items: Sequence[Collective]) -> "Collectives":
@@ -277,6 +288,8 @@ class Collectives:
             repeat=_points([item.repeat for item in items]),
             elements=_points([item.elements for item in items]),
             kinds=tuple(item.kind for item in items),
+            ranks=tuple(item.ranks for item in items),
+            strides=tuple(item.stride for item in items),
         )
 
     def of_kind(self, kind: str) -> Array:

@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from xdsl.dialects.builtin import DYNAMIC_INDEX
 
+from codesign.plan import Plan
 from codesign.program import Program
 from codesign.speculation import Draft
 from codesign.workload import Workload
 from codesign_cost.errors import CostError, DoesNotFitError
 from codesign_cost.machine import Machine
-from codesign_cost.reader import kv_cache_type, weight_bytes
+from codesign_cost.reader import expert_bytes, kv_cache_type, weight_bytes
 from codesign_cost.technology import Figure
 from codesign_dialects.transformer import KVCacheType
 
@@ -21,29 +22,32 @@ _MOST_CHIPS = 4096
 
 @dataclass(frozen=True)
 class Fit:
-    """Bytes that a program needs of all chips of a machine together, and what they have."""
+    """Bytes that a program needs of all chips of a plan together, and what they have: `weights` and the keys and values
+    of a `sequence`, each as often as the plan has them held, of `batch` sequences on `replicas`."""
 
     weights: int
     sequence: int
     batch: int
+    replicas: int
     available: Figure
 
     @classmethod
     def of(cls, program: Program, machine: Machine, workload: Workload, draft: Draft | None = None) -> "Fit":
         """The fit of `workload`, and of its draft beside it; each group of chips has room for as many KV heads as the
         chip with the most."""
-        programs = [program] if draft is None else [program, draft.program]
+        programs, plan = [program] if draft is None else [program, draft.program], machine.plan
         return cls(
-            sum(weight_bytes(own) for own in programs),
-            sum(_sequence_bytes(own, machine, workload) for own in programs),
+            sum(_held_bytes(own, plan) for own in programs),
+            sum(_sequence_bytes(own, plan, workload) for own in programs),
             workload.in_flight,
-            machine.chips * machine.memory_capacity,
+            plan.data,
+            plan.chips * machine.memory_capacity,
         )
 
     @property
     def cache(self) -> int:
-        """Bytes of keys and values of all sequences."""
-        return self.batch * self.sequence
+        """Bytes of keys and values of all sequences, every replica having room for as many as the one with the most."""
+        return -(-self.batch // self.replicas) * self.replicas * self.sequence
 
     @property
     def needed(self) -> int:
@@ -54,7 +58,9 @@ class Fit:
     def largest_batch(self) -> int:
         """Sequences for whose cache there is room beside the weights."""
         free = float(np.min(self.available)) - self.weights
-        return max(0, int(free // self.sequence)) if self.sequence else self.batch
+        if not self.sequence:
+            return self.batch
+        return self.replicas * max(0, int(free // (self.replicas * self.sequence)))
 
     def to_dict(self, level: str) -> Mapping[str, object]:
         """The JSON of ``codesign cost``."""
@@ -68,12 +74,19 @@ class Fit:
         }
 
 
-def _sequence_bytes(program: Program, machine: Machine, workload: Workload) -> int:
+def _held_bytes(program: Program, plan: Plan) -> int:
+    copies = plan.sequence * plan.data
+    if plan.expert == 1:
+        return copies * weight_bytes(program)
+    return copies * weight_bytes(program) + (plan.expert_copies - copies) * expert_bytes(program)
+
+
+def _sequence_bytes(program: Program, plan: Plan, workload: Workload) -> int:
     cache = kv_cache_type(program)
     if cache is None:
         return 0
     heads = cache.heads.data
-    return cache.nbytes(1, workload.context) * -(-heads // machine.tensor) * machine.tensor // heads
+    return cache.nbytes(1, workload.context) * -(-heads // plan.tensor) * plan.tensor // heads
 
 
 def check(program: Program, machine: Machine, workload: Workload, draft: Draft | None = None) -> Fit:
@@ -100,9 +113,10 @@ def check(program: Program, machine: Machine, workload: Workload, draft: Draft |
         tries.insert(0, f"--chips {more}")
     subject = program.name if draft is None else f"{program.name} with its draft {draft.program.name}"
     raise DoesNotFitError(
-        f"{subject} does not fit on {machine.chips} of @{machine.design.name}: weights of {size(fit.weights)} and "
-        f"a KV cache of {size(fit.cache)} need {size(fit.needed)} of {level(machine)}; available {size(available)}, "
-        f"short by {size(fit.needed - available)}. Try {', '.join(tries[:-1])}, or {tries[-1]}.",
+        f"{subject} does not fit on {machine.plan.chips} of @{machine.design.name}: "
+        f"weights of {size(fit.weights)} and a KV cache of {size(fit.cache)} need {size(fit.needed)} of "
+        f"{level(machine)}; available {size(available)}, short by {size(fit.needed - available)}. "
+        f"Try {', '.join(tries[:-1])}, or {tries[-1]}.",
         needed=fit.needed,
         available=available,
     )
@@ -122,7 +136,7 @@ def _check_pool(cache: KVCacheType | None, workload: Workload) -> None:
 def fewest_chips(program: Program, machine: Machine, workload: Workload, draft: Draft | None = None) -> int | None:
     """The fewest chips, all sharing every layer, that hold the program; None when thousands do not."""
     for chips in range(1, _MOST_CHIPS):
-        fit = Fit.of(program, replace(machine, tensor=chips, pipeline=1), workload, draft)
+        fit = Fit.of(program, replace(machine, plan=Plan(tensor=chips)), workload, draft)
         if fit.needed <= np.min(fit.available):
             return chips
     return None

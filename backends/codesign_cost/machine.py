@@ -3,14 +3,16 @@
 Every figure is a number, or an array with a value for each of many designs of one structure (see `variants`).
 """
 
+import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, reduce
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from codesign.plan import Plan
 from codesign_cost.calibrations import calibrations_of
 from codesign_cost.demand import Array
 from codesign_cost.errors import CostError
@@ -39,23 +41,22 @@ P = TypeVar("P", bound=Part)
 
 @dataclass(frozen=True)
 class Machine:
-    """One of the like chips that work on a model together.
+    """One of the like chips that work on a model together, as `plan` says, out of the `count` that there are.
 
-    `tensor` of them share each layer; `pipeline` such groups follow each other, each with its share of the layers.
-    `system_link` is what joins them where a system states it; otherwise the design's own link does. `resident` tells
-    whether weights and cache stay in SRAM from step to step, although there is memory.
+    `system_links` join them where a system states links; otherwise the design's own does. `resident` tells whether
+    weights and cache stay in SRAM from step to step, although there is memory.
     """
 
     design: Design
-    tensor: int = 1
-    pipeline: int = 1
-    system_link: Link | None = None
+    plan: Plan = field(default_factory=Plan)
+    count: int = 1
+    system_links: tuple[Link, ...] = ()
     resident: bool | NDArray[np.bool_] = False
 
     @property
     def chips(self) -> int:
-        """All of them."""
-        return self.tensor * self.pipeline
+        """All chips, those included that the plan leaves idle."""
+        return max(self.count, self.plan.chips)
 
     def parts(self, kind: type[P]) -> list[tuple[int, P]]:
         """The parts of one kind, of the chip and of its cores, each with how many of it the chip has."""
@@ -148,7 +149,7 @@ class Machine:
     @property
     def memory_latency(self) -> Figure:
         """Seconds from a request to its first data; 0 when not stated."""
-        return largest(memory.latency or 0.0 for memory in self.design.all(Memory))
+        return largest(memory.latency for memory in self.design.all(Memory) if memory.latency is not None)
 
     def sram_capacity(self, *roles: str) -> Figure:
         """Bytes of SRAM of these roles, or of all that is not a cache."""
@@ -171,22 +172,22 @@ class Machine:
         return sum(caches) if caches else np.inf
 
     @cached_property
-    def link(self) -> Link:
-        """The link to other chips.
+    def links(self) -> tuple[Link, ...]:
+        """The links to other chips, those that join the fewest first.
 
         Raises
         ------
         CostError
-            When the design has none.
+            When there are none, or several that join all chips.
         """
-        if self.system_link is not None:
-            return self.system_link
-        links = self.design.all(Link)
-        if len(links) == 1:
-            return links[0]
-        raise CostError(
-            f"chip @{self.design.name}: {self.chips} chips share a model over one chip.link, and it states {len(links)}"
-        )
+        links = self.system_links or self.design.all(Link)
+        unbound = sum(link.chips is None for link in links)
+        if not links or unbound > 1:
+            raise CostError(
+                f"chip @{self.design.name}: {self.chips} chips share a model over one chip.link, or over several that "
+                f"state how many `chips` each joins; it states {len(links)}"
+            )
+        return tuple(sorted(links, key=lambda link: math.inf if link.chips is None else link.chips))
 
     def product_format(self, weight: Encoding, *, integer: bool) -> str:
         """The format in which a product with such a weight runs; `integer` when its input is stored as integers too.

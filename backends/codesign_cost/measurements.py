@@ -7,12 +7,14 @@ from functools import cache
 from importlib.resources import files
 
 from codesign.chips import Chip, read_chip
+from codesign.plan import Plan
 from codesign.plugins.manager import plugins
 from codesign.program import Program
 from codesign.workload import Workload
 from codesign_cost.errors import CostError
 from codesign_cost.fit import Fit, fewest_chips
-from codesign_cost.price import machine_of, price
+from codesign_cost.plans import machine_of
+from codesign_cost.price import price
 from codesign_cost.ranges import assumptions, intervals
 from codesign_cost.result import CostResult
 from codesign_cost.storage import stored_as
@@ -61,7 +63,7 @@ class Measurement:
             return None
         result = self.price()
         workload = Workload(result.batch, self.input, self.output)
-        found = intervals(self.program, chip, workload, chips=result.chips // chip.chips, stages=result.stages)
+        found = intervals(self.program, chip, workload, plan=Plan(**result.plan))
         assert found is not None
         return None if found.low[key] == found.high[key] else (found.low[key], found.high[key])
 
@@ -73,9 +75,10 @@ class Measurement:
         if chips is None:
             raise CostError(f"{self.id}: {self.model} fits on no number of @{chip.name}")
         # Requests for which there is no room wait.
-        room = max(1, Fit.of(program, machine_of(chip, chips=chips), one).largest_batch)
+        plan = Plan(tensor=chips * chip.chips)  # what the sources ran, or tell nothing else of
+        room = max(1, Fit.of(program, machine_of(chip, plan), one).largest_batch)
         workload = Workload(min(self.batch or room, room), self.input, self.output)
-        return price(program, chip, workload, chips=chips)
+        return price(program, chip, workload, plan=plan)
 
 
 def _decode_rate(result: CostResult) -> float:

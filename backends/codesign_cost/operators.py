@@ -36,7 +36,7 @@ class Measured:
         if self.kind == "product":
             return self._product()
         if self.kind == "all_reduce":
-            return Collective(self.kind, _ONE, self.shape[0] * _ONE, self.kind)
+            return Collective(self.kind, _ONE, self.shape[0] * _ONE, self.kind, ranks=self.chips)
         context, heads, kv_heads, size = self.shape
         tokens = 1 if self.kind == "decode" else context
         past = context - tokens

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from codesign.chips import Chip
+from codesign.plan import Plan
 from codesign.program import Program
 from codesign.speculation import Draft
 from codesign.workload import Workload
@@ -18,21 +19,28 @@ from codesign_cost.fit import Fit, check, level
 from codesign_cost.laws import Law, law_of
 from codesign_cost.machine import Machine
 from codesign_cost.money import Money
-from codesign_cost.reader import elementwise_operations, expert_ranks, kv_cache_type
+from codesign_cost.plans import machine_for, system_of
+from codesign_cost.reader import elementwise_operations, kv_cache_type
 from codesign_cost.result import CostResult
 from codesign_cost.technology import Figure
 from codesign_cost.variants import Changes, vary
-from codesign_dialects.chip import Link, System, SystemOp, Vector
+from codesign_dialects.chip import System, Vector
 
 _CHUNK = 4096
 """Designs priced together: enough to hide what a call costs, few enough for the processor's cache."""
 
 
 def price(
-    program: Program, chip: Chip, workload: Workload, *, chips: int = 1, stages: int = 1, draft: Draft | None = None
+    program: Program,
+    chip: Chip,
+    workload: Workload,
+    *,
+    chips: int | None = None,
+    plan: Plan | None = None,
+    draft: Draft | None = None,
 ) -> CostResult:
-    """The price of `workload` for `program` on `chips` of `chip` together (a system counts its own chips as well), in
-    `stages` of a pipeline, the chips of a stage sharing its layers; with a `draft` on the same chips.
+    """The price of `workload` for `program` on `chips` of `chip` together (a system counts its own chips as well), as
+    `plan` divides it among them, by default the fastest, on as few chips as it needs; with a `draft` on the same chips.
 
     Raises
     ------
@@ -41,21 +49,21 @@ def price(
     CostError
         When the program holds an operation, or the chip a unit, that the model does not know.
     """
-    machine = _machine_for(program, chip, chips, stages)
+    machine = machine_for(program, chip, workload, chips, plan, draft)
     _check_runs(program, machine, workload)
     if draft is not None:
         _check_runs(draft.program, machine, workload)
     law = law_of(machine)
     fit = check(program, machine, workload, draft)
-    machine = replace(machine, resident=fit.needed <= machine.chips * machine.sram_capacity())
-    request = Request.on(loads(program, workload, stages=stages, draft=draft), machine, law)
+    machine = replace(machine, resident=fit.needed <= machine.plan.chips * machine.sram_capacity())
+    request = Request.on(loads(program, workload, machine.plan, draft), machine, law, workload)
     by_cause = {cause: seconds[:, 0].tolist() for cause, seconds in request.by_cause().items()}
     by_operation = {name: seconds[:, 0].tolist() for name, seconds in request.by_operation().items()}
     prefill, decode = request.seconds()[:, 0].tolist()
     latency, tokens = prefill + decode, workload.in_flight * workload.output
     joules = {cause: float(own.sum()) for cause, own in request.joules().items()}
     joules["idle"] = float(idle_joules(machine, np.array(latency)))
-    system = _system(chip)
+    system = system_of(chip)
     share = _wall_share(machine, chip, system)
     if share is not None:
         joules["system"] = float(share - 1) * sum(joules.values())
@@ -68,7 +76,7 @@ def price(
         model=program.name,
         chip=chip.name,
         chips=machine.chips,
-        stages=machine.pipeline,
+        plan=machine.plan.degrees,
         batch=workload.batch,
         concurrency=workload.concurrency,
         draft=None if draft is None else _drafting(draft),
@@ -125,21 +133,22 @@ def price_designs(
     workload: Workload,
     changes: Changes,
     *,
-    chips: int = 1,
-    stages: int = 1,
+    chips: int | None = None,
+    plan: Plan | None = None,
     draft: Draft | None = None,
 ) -> Prices:
-    """The prices of `chip` with each of many values of some of its figures, by the same functions as :func:`price`.
+    """The prices of `chip` with each of many values of some of its figures, by the same functions as :func:`price`; a
+    plan that is not given is the fastest with the figures as the chip states them.
 
     Raises
     ------
     CostError
         When a change is of no figure of the chip, or the program cannot be priced.
     """
-    base = _machine_for(program, chip, chips, stages)
+    base = machine_for(program, chip, workload, chips, plan, draft)
     count = len(next((values for own in changes.values() for values in own.values()), ()))
-    asked = loads(program, workload, stages=stages, draft=draft)
-    law, system = law_of(base), _system(chip)
+    asked = loads(program, workload, base.plan, draft)
+    law, system = law_of(base), system_of(chip)
     columns: list[Array] = []
     for start in range(0, count, _CHUNK):
         chunk = {
@@ -148,8 +157,8 @@ def price_designs(
         }
         machine = vary(base, chunk)
         fit = Fit.of(program, machine, workload, draft)
-        machine = replace(machine, resident=np.asarray(fit.needed <= machine.chips * machine.sram_capacity()))
-        request = Request.on(asked, machine, law)
+        machine = replace(machine, resident=np.asarray(fit.needed <= machine.plan.chips * machine.sram_capacity()))
+        request = Request.on(asked, machine, law, workload)
         seconds = request.seconds()
         latency, tokens = seconds.sum(axis=0), workload.in_flight * workload.output
         joules = sum(own.sum(axis=0) for own in request.joules().values()) + idle_joules(machine, latency)
@@ -180,44 +189,6 @@ def _check_runs(program: Program, machine: Machine, workload: Workload) -> None:
     needs = list(elementwise_operations(program))
     if needs and not machine.parts(Vector):
         raise CostError(f"chip @{machine.design.name} has no vector unit, so none that runs {', '.join(needs)}")
-
-
-def _machine_for(program: Program, chip: Chip, chips: int, stages: int) -> Machine:
-    """The machine, checked to have a chip for each rank over which the program divides its experts."""
-    machine = machine_of(chip, chips=chips, stages=stages)
-    for ranks in expert_ranks(program):
-        if ranks != machine.tensor:
-            raise CostError(
-                f"{program.name} divides its experts over {ranks} ranks, and {machine.tensor} chips share each layer; "
-                f"expected {ranks} chips a stage"
-            )
-    return machine
-
-
-def machine_of(chip: Chip, *, chips: int = 1, stages: int = 1) -> Machine:
-    """`chips` of `chip` in `stages`.
-
-    Raises
-    ------
-    CostError
-        When the chips do not divide into stages.
-    """
-    if chips < 1 or stages < 1:
-        raise CostError(f"expected at least 1 chip and 1 stage, got {chips} and {stages}")
-    count = chip.chips * chips
-    if count % stages:
-        raise CostError(f"{count} chips do not divide into {stages} stages")
-    system = _system(chip)
-    links = () if system is None else system.all(Link)
-    return Machine(chip.design, count // stages, stages, links[0] if len(links) == 1 else None)
-
-
-def _system(chip: Chip) -> System | None:
-    if not isinstance(chip.target, SystemOp):
-        return None
-    system = chip.target.part()
-    assert isinstance(system, System)
-    return system
 
 
 def _wall_share(machine: Machine, chip: Chip, system: System | None) -> Figure | None:
@@ -252,5 +223,7 @@ def _notes(program: Program, machine: Machine, law: Law, workload: Workload) -> 
     cache = kv_cache_type(program)
     if cache is not None and 0 < cache.context.data < workload.context:
         yield f"{workload.context} tokens of context are more than the {cache.context.data} the model was made for"
+    if machine.plan.chips < machine.chips:
+        yield f"{machine.chips - machine.plan.chips} of {machine.chips} chips have nothing to do: more are not faster"
     if machine.design.area is None:
         yield "area: estimated from multiply-accumulates, lanes and SRAM; without input and output"

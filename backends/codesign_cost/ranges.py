@@ -12,11 +12,13 @@ from typing import cast
 import numpy as np
 
 from codesign.chips import Chip
+from codesign.plan import Plan
 from codesign.program import Program
 from codesign.speculation import Draft
 from codesign.workload import Workload
 from codesign_cost.demand import Array
-from codesign_cost.price import Prices, machine_of, price_designs
+from codesign_cost.plans import machine_of
+from codesign_cost.price import Prices, price_designs
 from codesign_dialects.chip import Container, Part
 
 RESULTS = tuple(field.name for field in fields(Prices) if field.name != "fits")
@@ -59,27 +61,32 @@ class Intervals:
         }
 
 
-def assumptions(chip: Chip, *, chips: int = 1, stages: int = 1) -> tuple[Assumption, ...]:
-    """The assumed figures of a chip, and of its system's link."""
-    machine = machine_of(chip, chips=chips, stages=stages)
-    found = list(_assumed(machine.design))
-    if machine.system_link is not None:
-        found += _assumed(machine.system_link)
+def assumptions(chip: Chip) -> tuple[Assumption, ...]:
+    """The assumed figures of a chip, and of its system's links."""
+    machine = machine_of(chip)
+    found = [*_assumed(machine.design), *(own for link in machine.system_links for own in _assumed(link))]
     # A link may be called the same in the system and its design: one figure, priced where the system states it.
     return tuple({(own.part, own.figure): own for own in found}.values())
 
 
 def intervals(
-    program: Program, chip: Chip, workload: Workload, *, chips: int = 1, stages: int = 1, draft: Draft | None = None
+    program: Program,
+    chip: Chip,
+    workload: Workload,
+    *,
+    chips: int | None = None,
+    plan: Plan | None = None,
+    draft: Draft | None = None,
 ) -> Intervals | None:
-    """What the assumed figures of `chip` leave open of the price of `workload`; None when none is assumed.
+    """What the assumed figures of `chip` leave open of the price of `workload`; None when none is assumed. A plan that
+    is not given is the fastest with the figures as they are stated.
 
     Raises
     ------
     CostError
         When the program cannot be priced.
     """
-    assumed = assumptions(chip, chips=chips, stages=stages)
+    assumed = assumptions(chip)
     if not assumed:
         return None
 
@@ -87,7 +94,7 @@ def intervals(
         changes: dict[str, dict[str, Array]] = {}
         for own, values in zip(assumed, designs.T, strict=True):
             changes.setdefault(own.part, {})[own.figure] = values
-        return price_designs(program, chip, workload, changes, chips=chips, stages=stages, draft=draft)
+        return price_designs(program, chip, workload, changes, chips=chips, plan=plan, draft=draft)
 
     stated = np.array([own.stated for own in assumed])
     ends = np.array([[own.low, own.high] for own in assumed])

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from math import ceil, gcd
 
 import numpy as np
 from xdsl.dialects import arith, func, scf
 from xdsl.dialects.builtin import IndexType, IntegerAttr, ModuleOp
 from xdsl.ir import Block, Operation, SSAValue
 
+from codesign.plan import Plan
 from codesign.program import Program
 from codesign_cost.demand import (
     LEADERS,
@@ -44,12 +46,46 @@ def expert_ranks(program: Program) -> set[int]:
     return {op.ranks.value.data for op in exchanges}
 
 
-def read_demand(program: Program, *, batch: Array | int, tokens: Array, past: Array, logits: Array | int = 1) -> Demand:
+def layer_count(program: Program) -> int:
+    """Layers that repeat, or 1."""
+    repeats = (op for op in program.step.walk() if isinstance(op, transformer.RepeatOp))
+    return sum(len(op.layers) for op in repeats) or 1
+
+
+def expert_count(program: Program) -> int:
+    """Experts of each mixture, 0 where there is none; of mixtures that differ, what divides all of them."""
+    counts = [shape_of(op.up)[0] for op in program.module.walk() if isinstance(op, transformer.MoEOp)]
+    counts += [op.count for op in program.module.walk() if isinstance(op, transformer.DispatchOp)]
+    return gcd(*counts)
+
+
+def expert_bytes(program: Program) -> int:
+    """Bytes of the parameters that are of experts, as the IR says they are stored."""
+    weights: list[SSAValue] = []
+    for op in program.module.walk():
+        if isinstance(op, transformer.MoEOp):
+            weights += (op.gate, op.up, op.down)
+        elif isinstance(op, transformer.ExpertLinearOp):
+            weights.append(op.weight)
+    parameters = program.parameters
+    return sum(parameters[name].nbytes for name in {_parameter(weight) for weight in weights} if name in parameters)
+
+
+def read_demand(
+    program: Program,
+    *,
+    batch: Array | int,
+    tokens: Array,
+    past: Array,
+    logits: Array | int = 1,
+    plan: Plan | None = None,
+) -> Demand:
     """The demand of steps: `batch` sequences, `tokens` new tokens each, after `past` tokens (one value a point), the
     last `logits` of which are asked what comes next.
 
     Sequences of several kinds may share a step, prompts among those that generate: ``[kinds, points]``, with at least
-    one token each, even where the batch of a kind is 0.
+    one token each, even where the batch of a kind is 0. The demand is that of all chips which share a layer, as they
+    are in `plan`: where chips hold experts whole, those of all replicas that send tokens to them.
 
     Raises
     ------
@@ -58,7 +94,7 @@ def read_demand(program: Program, *, batch: Array | int, tokens: Array, past: Ar
     """
     tokens, past = np.atleast_2d(tokens), np.atleast_2d(past)
     batch, logits = (np.broadcast_to(np.asarray(own, np.float64), past.shape) for own in (batch, logits))
-    reader = _Reader(program.module, batch, tokens, past, logits)
+    reader = _Reader(program.module, batch, tokens, past, logits, plan or Plan())
     reader.step(program.step)
     return Demand.of(reader.items)
 
@@ -137,10 +173,11 @@ class _Reader:
     What is known of a sequence is ``[kinds, points]``, what is noted of an operation ``[points]``.
     """
 
-    def __init__(self, module: ModuleOp, batch: Array, tokens: Array, past: Array, logits: Array):
+    def __init__(self, module: ModuleOp, batch: Array, tokens: Array, past: Array, logits: Array, plan: Plan):
         self.functions = {op.sym_name.data: op for op in module.ops if isinstance(op, func.FuncOp)}
         self.batch = batch
         self.past = past
+        self.plan = plan
         self.tokens = tokens
         self.logits = logits
         self.items: list[Item] = []
@@ -315,20 +352,21 @@ class _Reader:
         experts, hidden, _ = shape_of(op.up)
         top_k = gates.top_k.value.data if isinstance(gates, transformer.ExpertGatesOp) else experts
         input = self._tensor(op.input)
-        load = _Load.of(experts, top_k, self._rows(input), None)
+        load = self._dispatched(_Load.of(experts, top_k, self._pooled(input), None), op.input)
         for weight, split in ((op.gate, "columns"), (op.up, "columns"), (op.down, "rows")):
             self._note_experts(weight, op.input, load, split, opens=weight is not op.up, integer=False)
         self._note_chosen("gate", load, hidden, sharded=True)
         self.tensors[op.result] = _Tensor(input.tokens)
-        self._note_chosen("combine", load, features(op.result), sharded=False)
-        self._note_collective(op.result, "all_reduce")
+        self._combine(load, op.result, returned=False)
 
     def read_dispatch(self, op: Operation) -> None:
         """Tokens are gathered on the way to the experts' products."""
         assert isinstance(op, transformer.DispatchOp)
-        tokens = self._rows(self._tensor(op.input))
-        capacity = np.array([op.capacity(int(count)) for count in tokens], np.float64)
-        self.loads[op.dispatched] = _Load.of(op.count, op.top_k, tokens, capacity)
+        tokens = self._pooled(self._tensor(op.input))
+        capacity = np.array([op.capacity(ceil(count)) for count in tokens], np.float64)
+        load = _Load.of(op.count, op.top_k, tokens, capacity)
+        travels = any(isinstance(use.operation, transformer.AllToAllOp) for use in op.dispatched.uses)
+        self.loads[op.dispatched] = load if travels else self._dispatched(load, op.input)
         self._copy(op.input, op.slots)
 
     def read_expert_linear(self, op: Operation) -> None:
@@ -357,16 +395,33 @@ class _Reader:
     def read_all_to_all(self, op: Operation) -> None:
         assert isinstance(op, transformer.AllToAllOp)
         load = self.loads[op.result] = replace(self.loads[op.input], exchanged=True)
-        elements = load.kept * features(op.input)
-        self.items.append(Collective("all_to_all", self._repeat, elements, "all_to_all"))
+        self._exchange(load, features(op.input))
 
     def read_combine(self, op: Operation) -> None:
         """Experts that chips divide leave partial sums; those that stand on one each, its share of the tokens."""
         assert isinstance(op, transformer.CombineOp)
-        load = self.loads[op.input]
         self.tensors[op.result] = _Tensor(self._tensor(op.slots).tokens)
-        self._note_chosen("combine", load, features(op.result), sharded=load.exchanged)
-        self._note_collective(op.result, "all_gather" if load.exchanged else "all_reduce")
+        self._combine(self.loads[op.input], op.result, returned=isinstance(op.input.owner, transformer.AllToAllOp))
+
+    def _pooled(self, tensor: _Tensor) -> Array:
+        """Tokens of all replicas, or of the part of one, that the chips which hold one copy of the experts work on."""
+        return self._rows(tensor) * self.plan.pool
+
+    def _dispatched(self, load: "_Load", input: SSAValue) -> "_Load":
+        """The load where the plan has experts stand on a chip each, and the program states no exchange itself."""
+        if self.plan.expert == 1:
+            return load
+        self._exchange(load, features(input))
+        return replace(load, exchanged=True)
+
+    def _exchange(self, load: "_Load", width: int) -> None:
+        self.items.append(Collective("all_to_all", self._repeat, load.kept * width, "all_to_all"))
+
+    def _combine(self, load: "_Load", result: SSAValue, *, returned: bool) -> None:
+        if load.exchanged and not returned:
+            self._exchange(load, features(result))
+        self._note_chosen("combine", load, features(result), sharded=load.exchanged)
+        self._note_collective(result, "all_gather" if load.exchanged else "all_reduce")
 
     def _note_experts(
         self, weight: SSAValue, input: SSAValue, load: "_Load", split: str, *, opens: bool, integer: bool
@@ -386,12 +441,13 @@ class _Reader:
                 split=split,
                 opens=opens,
                 together=load.active,
+                expert=True,
             )
         )
 
     def _note_chosen(self, name: str, load: "_Load", width: int, *, sharded: bool) -> None:
         """Elementwise work over the `width` features of every choice that was kept."""
-        self._note(name, load.kept, width, 0 * load.kept, self._repeat, sharded=sharded)
+        self._note(name, load.kept, width, 0 * load.kept, self._repeat, sharded=sharded, expert=True)
 
     def read_append(self, op: Operation) -> None:
         assert isinstance(op, transformer.AppendKVOp)
@@ -509,6 +565,7 @@ class _Reader:
         *,
         sharded: bool,
         heads: int = 1,
+        expert: bool = False,
     ) -> None:
         self.items.append(
             Elementwise(
@@ -521,6 +578,7 @@ class _Reader:
                 memory_bytes=memory_bytes,
                 leads=name in LEADERS,
                 sharded=sharded,
+                expert=expert,
             )
         )
 

@@ -16,6 +16,7 @@ class CostResult:
     `tokens_per_second_per_user` is its share of each. `tpot_s` is the mean of the tokens after the first, None when
     there are none. `energy_per_token_j` is the request's joules over its output tokens, within `boundary`: the chips
     and their memory, or the whole system at its wall.
+    `plan` tells the degrees of parallelism, as `codesign.plan.Plan` names them.
     `money` tells of one chip what is paid for it, what it costs to build and to develop.
     `intervals` holds ``{"low", "high", "widest"}`` of each result that the chip's assumed figures leave open, the last
     the figure that moves it most.
@@ -25,7 +26,7 @@ class CostResult:
     model: str
     chip: str
     chips: int
-    stages: int
+    plan: Mapping[str, int]
     batch: int
     concurrency: int | None
     draft: Mapping[str, object] | None

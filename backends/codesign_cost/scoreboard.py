@@ -130,7 +130,7 @@ def _operator_points() -> Iterable[Point]:
         law = law_of(Machine(design))
         values = law.values(Machine(design))
         predicted = np.concatenate(
-            [law.usage(table, Machine(design, chips), values).seconds.ravel() for chips, table in Measured.tables(own)]
+            [law.usage(table, Machine(design), values).seconds.ravel() for _, table in Measured.tables(own)]
         )
         for row, seconds in zip(own, predicted.tolist(), strict=True):
             shape = "x".join(map(str, (row.batch, *row.shape)))

@@ -20,7 +20,7 @@ Changes = Mapping[str, Mapping[str, Sequence[float] | Array]]
 
 
 def vary(machine: Machine, changes: Changes) -> Machine:
-    """`machine` with arrays where `changes` gives values of its design or its system's link; ``count`` is a figure of
+    """`machine` with arrays where `changes` gives values of its design or its system's links; ``count`` is a figure of
     every part.
 
     Raises
@@ -28,8 +28,8 @@ def vary(machine: Machine, changes: Changes) -> Machine:
     CostError
         For an unknown part or figure, lengths that differ, and a value that is not a positive number.
     """
-    design, link = machine.design, machine.system_link
-    names = {*_names(design), *(() if link is None else (link.name,))}
+    design, links = machine.design, machine.system_links
+    names = {*_names(design), *(link.name for link in links)}
     for name in changes:
         if name not in names:
             raise CostError(f"chip @{design.name} has no part called '{name}'.{nearest(name, sorted(names))}")
@@ -38,7 +38,9 @@ def vary(machine: Machine, changes: Changes) -> Machine:
     if len(lengths) > 1:
         raise CostError(f"expected as many values of every figure, got {', '.join(map(str, sorted(lengths)))}")
     return replace(
-        machine, design=_changed(design, arrays), system_link=None if link is None else _changed(link, arrays)
+        machine,
+        design=_changed(design, arrays),
+        system_links=tuple(_changed(link, arrays) for link in links),
     )
 
 

@@ -3,6 +3,6 @@ chip.system @dgx_h100 attributes {power = "10200 W"}
     sources {power = "published: NVIDIA DGX H100 datasheet, largest system power"} {
   chip.instance @gpu count(8) {design = @h100}
       sources {count = "published: NVIDIA DGX H100 datasheet"}
-  chip.link @nvswitch {kind = "NVLink 4 through NVSwitch", bandwidth = "450 GB/s", ports = 18, topology = "all_to_all"}
+  chip.link @nvswitch {kind = "NVLink 4 through NVSwitch", bandwidth = "450 GB/s", ports = 18, topology = "all_to_all", chips = 8}
       sources {others = "published: NVIDIA DGX H100 datasheet, 900 GB/s both directions together for each chip"}
 }

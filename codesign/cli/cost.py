@@ -35,10 +35,23 @@ def cost(
         list[str],
         typer.Option(help="A chip of the library, or an .mlir file; give several to compare.", show_default=False),
     ],
-    chips: Annotated[int, typer.Option(help="How many of the chip work together.")] = 1,
-    stages: Annotated[
-        int, typer.Option(help="Stages of a pipeline they form; the chips of a stage share its layers.")
-    ] = 1,
+    chips: Annotated[
+        int | None,
+        typer.Option(help="How many of the chip work together; as many as the degrees need.", show_default=False),
+    ] = None,
+    tensor: Annotated[
+        int | None, typer.Option(help="Chips that share each layer; the fastest if not given.", show_default=False)
+    ] = None,
+    sequence: Annotated[
+        int | None, typer.Option(help="Parts of each sequence's keys and values, likewise.", show_default=False)
+    ] = None,
+    data: Annotated[
+        int | None, typer.Option(help="Replicas that share the batch, likewise.", show_default=False)
+    ] = None,
+    stages: Annotated[int | None, typer.Option(help="Stages of a pipeline, likewise.", show_default=False)] = None,
+    expert: Annotated[
+        int | None, typer.Option(help="Chips over which whole experts stand, likewise.", show_default=False)
+    ] = None,
     pipeline: Pipeline = "",
     batch: Annotated[int, typer.Option(help="Sequences at once.")] = 1,
     input: Annotated[int, typer.Option(help="Prompt tokens a sequence.")] = 512,
@@ -93,6 +106,8 @@ def cost(
     wanted = None if spec is None else load_spec(spec)
     workload = Workload(batch, input, output, chunk, concurrency)
     drafted = _drafted(draft, draft_tokens, acceptance)
+    asked = {"tensor": tensor, "sequence": sequence, "data": data, "pipeline": stages, "expert": expert}
+    degrees = {name: degree for name, degree in asked.items() if degree is not None}
     documents: list[Document] = []
     with progress("pricing"):
         program = api.load_model(model)
@@ -100,7 +115,7 @@ def cost(
             design = api.load_chip(name)
             compiled = api.compile(program, design, pipeline)
             proposal = drafted and replace(drafted, program=api.compile(drafted.program, design, pipeline))
-            document = api.cost(compiled, workload, chips=chips, stages=stages, draft=proposal).to_dict()
+            document = api.cost(compiled, workload, chips=chips, degrees=degrees, draft=proposal).to_dict()
             if token_price is not None:
                 document["break_even_chips"] = break_even(document, token_price)
             if wanted is not None:
@@ -154,6 +169,8 @@ def price_table(documents: Sequence[Document]) -> "Table":
         table.add_column(f"{count} {document['chip']}" if count > 1 else str(document["chip"]), justify="right")
     for title, key, unit in _ROWS:
         table.add_row(title, *(_figure(document, key, unit) for document in documents))
+    if any(cast(int, document["chips"]) > 1 for document in documents):
+        table.add_row("plan", *(_plan(document) for document in documents))
     table.add_row("bound by", *(str(document["bound"]) for document in documents))
     if any("break_even_chips" in document for document in documents):
         counts = [cast("int | None", document.get("break_even_chips")) for document in documents]
@@ -197,6 +214,11 @@ def _verdict(line: Document) -> str:
         return "missed: not known"
     by = "" if factor is None else f": {factor:.3g} times the bound"
     return f"missed{by}" if met is False else f"open{by or ': met as stated'}"
+
+
+def _plan(document: Document) -> str:
+    plan = cast("Mapping[str, int]", document.get("plan", {}))
+    return ", ".join(f"{name} {degree}" for name, degree in plan.items() if degree > 1) or "one chip"
 
 
 def _figure(document: Document, key: str, unit: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from codesign.plan import Degrees
 from codesign.program import Program
 from codesign.speculation import Draft
 from codesign.workload import Workload
@@ -153,9 +154,17 @@ class CostModel(Backend, Protocol):
     """A backend that prices a program on the chip its module names."""
 
     def cost(
-        self, program: Program, workload: Workload, *, chips: int = 1, stages: int = 1, draft: Draft | None = None
+        self,
+        program: Program,
+        workload: Workload,
+        *,
+        chips: int | None = None,
+        degrees: Degrees | None = None,
+        draft: Draft | None = None,
     ) -> Cost:
-        """The price of one request on `chips` of the chip together, in `stages` of a pipeline, with any `draft`."""
+        """The price of one request on `chips` of the chip together, a system counting its own as well, which divide the
+        model among them by these `degrees` (those of :class:`codesign.plan.Plan`) and others that the backend chooses;
+        by default on as few chips as the degrees need. With any `draft`."""
         ...
 
 

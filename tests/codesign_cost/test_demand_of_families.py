@@ -173,9 +173,11 @@ def test_ranks_are_chips() -> None:
     tiny = program(QWEN_3_MOE.names, experts=Experts(8, 2, 48))
     routed = api.compile(tiny, api.load_chip("h100"), "route-moe{parallel=4}")
     workload = Workload(batch=4, input=16, output=4)
-    with pytest.raises(CostError, match="divides its experts over 4 ranks, and 1 chips share each layer"):
-        api.cost(routed, workload)
-    assert api.cost(routed, workload, chips=4).to_dict()
+    with pytest.raises(CostError, match="no plan for 2 chips has expert 4"):
+        api.cost(routed, workload, chips=2)
+    with pytest.raises(CostError, match="states expert=4 in its IR; the plan asked for has 2"):
+        api.cost(routed, workload, degrees={"expert": 2})
+    assert api.cost(routed, workload, chips=4).to_dict()["plan"]["expert"] == 4
 
 
 def test_every_operation_of_every_family_is_priced() -> None:

@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codesign.chips import Chip, parse_chip
+from codesign.plan import Plan
 from codesign_cost.demand import Attention, Collective, Demand, Product
 from codesign_cost.errors import CostError
 from codesign_cost.laws import LAWS, Usage, law_of
-from codesign_cost.laws.network import hops_of, steps_of
+from codesign_cost.laws.network import hops_of, levels_of, sides_of, steps_of
 from codesign_cost.laws.tiled_dispatch import joined
 from codesign_cost.machine import Machine
-from codesign_dialects.chip import Design
 from codesign_dialects.encoding import Encoding, Sparsity, number_format, plain
 
 ONE = np.ones(1)
@@ -283,43 +283,50 @@ def test_a_core_takes_a_block_of_decode_attention_for_each_kv_head_that_few_head
 
 
 def test_one_chip_exchanges_nothing(chips: dict[str, Chip]) -> None:
-    exchange = Collective("all_reduce", ONE, 4096 * ONE, "all_reduce")
     for name in ("edge", "h100", "groq-lpu"):
-        assert run(exchange, Machine(chips[name].design)).seconds[0] == 0
+        assert run(exchange("all_reduce", 4096, 1), Machine(chips[name].design)).seconds[0] == 0
 
 
-def linked(topology: str) -> Design:
+def linked(topology: str, *, dimensions: int = 2) -> Machine:
     text = f"""
     chip.design @node attributes {{process = "4 nm", clock = "1 GHz"}} {{
-      chip.link @link {{kind = "any", bandwidth = "1 GB/s", latency = "1 us", topology = "{topology}"}}
+      chip.link @link {{
+        kind = "any", bandwidth = "1 GB/s", latency = "1 us", topology = "{topology}", dimensions = {dimensions}
+      }}
       chip.scheduler @dispatch {{kind = "kernels"}}
     }}
     """
-    return parse_chip(text).design
+    return Machine(parse_chip(text).design)
 
 
-@pytest.mark.parametrize("topology", ["ring", "torus", "mesh", "dragonfly"])
+def exchange(kind: str, elements: float, ranks: int, stride: int = 1) -> Collective:
+    return Collective(kind, ONE, elements * ONE, kind, ranks, stride)
+
+
+@pytest.mark.parametrize("topology", ["ring", "torus", "mesh", "dragonfly", "tree"])
 @pytest.mark.parametrize("chips", [2, 4, 8, 16])
 def test_an_all_reduce_in_parts_moves_them_twice(topology: str, chips: int) -> None:
-    usage = run(Collective("all_reduce", ONE, 1e6 * ONE, "all_reduce"), Machine(linked(topology), chips))
+    usage = run(exchange("all_reduce", 1e6, chips), linked(topology))
     moved = 2e6 * 2 * (chips - 1) / chips
-    steps = {"ring": chips - 1, "dragonfly": int(np.log2(chips))}.get(topology, {2: 1, 4: 2, 8: 4, 16: 6}[chips])
+    # The farthest chip of a ring is half of it away; of a mesh, from corner to corner.
+    steps = {
+        "ring": chips // 2,
+        "torus": {2: 1, 4: 2, 8: 2, 16: 4}[chips],
+        "mesh": {2: 1, 4: 2, 8: 4, 16: 6}[chips],
+    }.get(topology, int(np.log2(chips)))
     assert usage.link_bytes[0] == pytest.approx(moved)
     assert usage.seconds[0] == pytest.approx(2 * steps * 1e-6 + moved / 1e9)
 
 
 def test_few_bytes_go_to_all_at_once_through_a_switch() -> None:
-    few, many = (
-        run(Collective("all_reduce", ONE, size * ONE, "all_reduce"), Machine(linked("all_to_all"), 8))
-        for size in (10.0, 1e6)
-    )
+    few, many = (run(exchange("all_reduce", size, 8), linked("all_to_all")) for size in (10.0, 1e6))
     assert few.seconds[0] == pytest.approx(1e-6 + 7 * 20 / 1e9)
     assert many.seconds[0] == pytest.approx(2e-6 + 2 * 7 / 8 * 2e6 / 1e9)
 
 
-def test_stages_of_a_pipeline_send_their_shares_side_by_side() -> None:
-    usage = run(Collective("send", ONE, 1e6 * ONE, "send"), Machine(linked("ring"), 4, 3))
-    assert usage.seconds[0] == pytest.approx(2 * (1e-6 + 2e6 / 4 / 1e9))
+def test_each_stage_of_a_pipeline_sends_to_the_next() -> None:
+    usage = run(exchange("send", 1e6, 3), linked("ring"))
+    assert usage.seconds[0] == pytest.approx(2 * (1e-6 + 2e6 / 1e9))
 
 
 def distances(topology: str, chips: int) -> list[int]:
@@ -347,38 +354,95 @@ def distances(topology: str, chips: int) -> list[int]:
 def test_bytes_from_all_to_all_pass_the_links_between(topology: str, chips: int) -> None:
     mean = float(np.mean(distances(topology, chips)))
     assert hops_of(topology, chips) == pytest.approx(mean)
-    usage = run(Collective("all_to_all", ONE, 1e6 * ONE, "all_to_all"), Machine(linked(topology), chips))
+    usage = run(exchange("all_to_all", 1e6, chips), linked(topology))
     moved = 2e6 / chips * (chips - 1) / chips * mean
     assert usage.link_bytes[0] == pytest.approx(moved)
     assert usage.seconds[0] == pytest.approx(steps_of(topology, chips) * 1e-6 + moved / 1e9)
 
 
 def test_through_a_switch_all_to_all_is_a_part_of_a_gather() -> None:
-    parts, gather = (
-        run(Collective(kind, ONE, 1e6 * ONE, kind), Machine(linked("all_to_all"), 8))
-        for kind in ("all_to_all", "all_gather")
-    )
+    parts, gather = (run(exchange(kind, 1e6, 8), linked("all_to_all")) for kind in ("all_to_all", "all_gather"))
     assert parts.link_bytes[0] == pytest.approx(gather.link_bytes[0] / 8)
     assert parts.seconds[0] < gather.seconds[0]
 
 
 def test_chips_that_cannot_reach_each_other_are_refused() -> None:
-    exchange = Collective("all_reduce", ONE, ONE, "all_reduce")
-    assert run(exchange, Machine(linked("point_to_point"), 2)).seconds[0] > 0
-    with pytest.raises(CostError, match="joins 2 chips point to point; 3 chips cannot"):
-        run(exchange, Machine(linked("point_to_point"), 3))
+    assert run(exchange("all_reduce", 1, 2), linked("point_to_point")).seconds[0] > 0
+    for ranks, stride in ((3, 1), (2, 2)):
+        with pytest.raises(CostError, match="@link joins 2 chips; more cannot reach each other by it"):
+            run(exchange("all_reduce", 1, ranks, stride), linked("point_to_point"))
 
 
 @given(chips=st.integers(1, 200))
 def test_a_larger_network_never_takes_fewer_steps(chips: int) -> None:
-    for topology in ("all_to_all", "ring", "dragonfly"):
+    for topology in ("all_to_all", "ring", "dragonfly", "tree"):
         assert steps_of(topology, chips) <= steps_of(topology, chips + 1)
-    assert steps_of("torus", chips) <= steps_of("ring", chips)
+    assert steps_of("torus", chips, 3) <= steps_of("torus", chips) <= steps_of("ring", chips)
+
+
+@given(chips=st.integers(1, 300), dimensions=st.integers(1, 3))
+def test_an_arrangement_holds_its_chips_in_sides_as_equal_as_can_be(chips: int, dimensions: int) -> None:
+    sides = sides_of(chips, dimensions)
+    assert len(sides) == dimensions
+    assert np.prod(sides) >= chips
+    assert (max(sides) - 1) ** dimensions < chips
+
+
+def boxes(*, inner: int = 4) -> Machine:
+    """Boxes of `inner` chips behind a switch, a ring of slower links between them."""
+    text = f"""
+    chip.design @node attributes {{process = "4 nm", clock = "1 GHz"}} {{
+      chip.link @between {{kind = "any", bandwidth = "1 GB/s", latency = "10 us", topology = "ring"}}
+      chip.link @inside {{
+        kind = "any", bandwidth = "8 GB/s", latency = "1 us", topology = "all_to_all", chips = {inner}
+      }}
+      chip.scheduler @dispatch {{kind = "kernels"}}
+    }}
+    """
+    return Machine(parse_chip(text).design)
+
+
+def test_an_all_reduce_over_boxes_crosses_them_in_parts() -> None:
+    # Scattered and gathered inside, each chip reduces a fourth of the whole with its like in the three other boxes.
+    usage = run(exchange("all_reduce", 4e6, 16), boxes())
+    inside = 2 * (1e-6 + 8e6 * 3 / 4 / 8e9)
+    between = 2 * (2 * 10e-6 + 2e6 * 3 / 4 / 1e9)
+    assert usage.seconds[0] == pytest.approx(inside + between)
+    assert usage.link_bytes[0] == pytest.approx(2 * (6e6 + 1.5e6))
+    alone = run(exchange("all_reduce", 4e6, 4), boxes())
+    assert alone.seconds[0] == pytest.approx(inside)
+
+
+@given(
+    log_size=st.integers(0, 26),
+    inner=st.sampled_from([1, 2, 4, 8]),
+    kind=st.sampled_from(["all_reduce", "all_gather", "all_to_all", "send"]),
+)
+def test_chips_apart_exchange_over_the_links_between_boxes(log_size: int, inner: int, kind: str) -> None:
+    flat = run(exchange(kind, 2.0**log_size, 4), linked("ring"))
+    apart = run(exchange(kind, 2.0**log_size, 4, stride=inner), boxes(inner=inner))
+    near = run(exchange(kind, 2.0**log_size, 4), boxes(inner=64))
+    assert apart.link_bytes[0] == pytest.approx(flat.link_bytes[0])
+    assert apart.seconds[0] - flat.seconds[0] == pytest.approx({"send": 3, "all_reduce": 4}.get(kind, 2) * 9e-6)
+    assert near.seconds[0] < apart.seconds[0]
+
+
+@pytest.mark.parametrize(("ranks", "stride", "levels"), [
+    (16, 1, (4, 4)), (4, 1, (4, 1)), (4, 2, (2, 2)), (3, 4, (1, 3)), (6, 1, (3, 2)), (2, 8, (1, 2)),
+])  # fmt: skip
+def test_a_group_is_laid_out_over_boxes(ranks: int, stride: int, levels: tuple[int, ...]) -> None:
+    assert levels_of(boxes().links, ranks, stride) == levels
+
+
+def test_bytes_between_all_are_counted_once_at_the_level_they_cross() -> None:
+    usage = run(exchange("all_to_all", 16e6, 16), boxes())
+    own = 2e6  # what a chip holds: 3 of 16 parts stay in the box, 12 leave it over 4 / 3 links of the ring in the mean
+    assert usage.link_bytes[0] == pytest.approx(own * (3 + 12 * 4 / 3) / 16)
 
 
 def test_several_chips_need_a_link(chips: dict[str, Chip]) -> None:
-    with pytest.raises(CostError, match=r"2 chips share a model over one chip\.link, and it states 0"):
-        run(Collective("all_reduce", ONE, ONE, "all_reduce"), Machine(chips["edge"].design, 2))
+    with pytest.raises(CostError, match=r"2 chips share a model over one chip\.link, .* it states 0"):
+        run(exchange("all_reduce", 1, 2), Machine(chips["edge"].design, Plan(tensor=2)))
 
 
 def test_a_calibration_names_only_what_its_law_has(chips: dict[str, Chip]) -> None:

@@ -9,6 +9,7 @@ from xdsl.context import Context
 
 from codesign.chips import Chip, parse_chip
 from codesign.passes.quantize import QuantizePass
+from codesign.plan import Plan
 from codesign.plugins.backend import CostModel
 from codesign.program import Program
 from codesign.workload import Workload
@@ -137,6 +138,7 @@ def more(chip: Chip, part: str, key: str, factor: int) -> Chip:
     batch=st.sampled_from([1, 3, 32]),
     input=st.sampled_from([1, 17, 300]),
     count=st.sampled_from([1, 2]),
+    degree=st.sampled_from(["tensor", "sequence", "data", "pipeline"]),
 )
 def test_more_of_any_resource_is_never_slower(
     tiny: Program,
@@ -147,12 +149,14 @@ def test_more_of_any_resource_is_never_slower(
     batch: int,
     input: int,
     count: int,
+    degree: str,
 ) -> None:
     part, key = data.draw(st.sampled_from(RESOURCES[name]))
     chip, count = chips[name], 1 if name == "edge" else count
     workload = Workload(batch, input, 8)
-    before = price(tiny, chip, workload, chips=count)
-    after = price(tiny, more(chip, part, key, factor), workload, chips=count)
+    plan = Plan(**{degree: count})
+    before = price(tiny, chip, workload, plan=plan)
+    after = price(tiny, more(chip, part, key, factor), workload, plan=plan)
     assert after.ttft_s <= before.ttft_s * (1 + 1e-12)
     assert (after.tpot_s or 0) <= (before.tpot_s or 0) * (1 + 1e-12)
 
@@ -171,7 +175,7 @@ def test_a_model_that_does_not_fit_is_told_by_how_much(build_program: Build, chi
     assert "short by 6.16 GiB. Try --chips 31, " in str(error.value)
     for count in range(28, 31):
         with pytest.raises(DoesNotFitError):
-            price(program, chips["groq-lpu"], Workload(1, 100, 100), chips=count)
+            price(program, chips["groq-lpu"], Workload(1, 100, 100), plan=Plan(tensor=count))
     assert price(program, chips["groq-lpu"], Workload(1, 100, 100), chips=31).chips == 31
 
 
@@ -179,7 +183,7 @@ def test_a_system_counts_its_chips(build_program: Build, chips: dict[str, Chip])
     text = f"{chips['h100']}\nchip.system @server {{chip.instance @gpu count(4) {{design = @h100}}}}"
     program = build_program("llama-2-7b", weights="bfloat16", kv="bfloat16")
     server = price(program, parse_chip(text), Workload(1, 100, 10))
-    four = price(program, chips["h100"], Workload(1, 100, 10), chips=4)
+    four = price(program, chips["h100"], Workload(1, 100, 10), plan=Plan(tensor=4))
     assert server.chips == four.chips == 4
     assert server.ttft_s == four.ttft_s
 
@@ -212,21 +216,21 @@ def test_stages_wait_for_each_other_only_in_the_prompt(build_program: Build, chi
     program = build_program("llama-2-7b", weights="bfloat16", kv="bfloat16")
     chip = chips["h100"].evolve(h100={"family": None}, nvlink={"bandwidth": "1e30 B/s"})
     one = price(program, chip, Workload(1, 100, 50))
-    four = price(program, chip, Workload(4, 100, 50), chips=4, stages=4)
+    four = price(program, chip, Workload(4, 100, 50), plan=Plan(pipeline=4))
     assert four.tpot_s == pytest.approx(one.tpot_s)
     assert four.ttft_s == pytest.approx(one.ttft_s * (4 + 4 - 1) / 4)
-    assert (four.chips, four.stages) == (4, 4)
-    single = price(program, chip, Workload(1, 100, 50), chips=4, stages=4)
+    assert (four.chips, four.plan["pipeline"]) == (4, 4)
+    single = price(program, chip, Workload(1, 100, 50), plan=Plan(pipeline=4))
     assert single.latency_s == pytest.approx(one.latency_s)
     assert four.energy_per_token_j < single.energy_per_token_j
-    with pytest.raises(CostError, match="6 chips do not divide into 4 stages"):
-        price(program, chip, Workload(), chips=6, stages=4)
+    with pytest.raises(CostError, match="tensor 2, pipeline 4 needs 8 chips; there are 6"):
+        price(program, chip, Workload(), chips=6, plan=Plan(tensor=2, pipeline=4))
 
 
 def test_a_system_is_priced_at_its_wall(build_program: Build, chips: dict[str, Chip]) -> None:
     program = build_program("llama-2-7b", weights="bfloat16", kv="bfloat16")
-    server = price(program, chips["dgx-h100"], Workload(1, 100, 10))
-    eight = price(program, chips["h100"], Workload(1, 100, 10), chips=8)
+    server = price(program, chips["dgx-h100"], Workload(1, 100, 10), plan=Plan(tensor=8))
+    eight = price(program, chips["h100"], Workload(1, 100, 10), plan=Plan(tensor=8))
     assert (server.boundary, eight.boundary) == ("system", "chip")
     assert server.latency_s == eight.latency_s
     assert server.power_w == pytest.approx(eight.power_w * 10200 / (8 * 700))
@@ -234,8 +238,8 @@ def test_a_system_is_priced_at_its_wall(build_program: Build, chips: dict[str, C
 
 def test_sram_keeps_a_model_that_fits_beside_memory(build_program: Build, chips: dict[str, Chip]) -> None:
     program = build_program("llama-2-7b", weights="int8", kv="int8")
-    streams = price(program, chips["corsair"], Workload(1, 100, 10), chips=2)
-    stays = price(program, chips["corsair"], Workload(1, 100, 10), chips=4)
+    streams = price(program, chips["corsair"], Workload(1, 100, 10), plan=Plan(tensor=2))
+    stays = price(program, chips["corsair"], Workload(1, 100, 10), plan=Plan(tensor=4))
     assert streams.tpot_s is not None
     assert stays.tpot_s is not None
     assert streams.tpot_s > 6.6e9 / 2 / 400e9  # each of two chips reads half the weights from memory
@@ -275,17 +279,21 @@ DESIGNS: dict[str, dict[str, dict[str, list[float]]]] = {
 
 
 @pytest.mark.parametrize("name", sorted(DESIGNS))
-@pytest.mark.parametrize("count", [1, 2])
-def test_many_designs_cost_what_each_costs_alone(tiny: Program, chips: dict[str, Chip], name: str, count: int) -> None:
-    count = 1 if name == "edge" else count
+@pytest.mark.parametrize(
+    "plan",
+    [Plan(), Plan(tensor=2), Plan(data=2, pipeline=2), Plan(tensor=2, sequence=4)],
+    ids=str,
+)
+def test_many_designs_cost_what_each_costs_alone(tiny: Program, chips: dict[str, Chip], name: str, plan: Plan) -> None:
+    plan = Plan() if name == "edge" else plan
     changes, workload = DESIGNS[name], Workload(3, 70, 40)
-    together = price_designs(tiny, chips[name], workload, changes, chips=count)
+    together = price_designs(tiny, chips[name], workload, changes, plan=plan)
     for index in range(3):
         one = {
             part: {key: written(key, own[index]) for key, own in figures.items()} for part, figures in changes.items()
         }
         try:
-            alone = price(tiny, chips[name].evolve(**one), workload, chips=count)
+            alone = price(tiny, chips[name].evolve(**one), workload, plan=plan)
         except DoesNotFitError:
             assert not together.fits[index]
             continue
@@ -329,7 +337,7 @@ def test_the_backend_prices_the_chip_its_module_names(tiny: Program, chips: dict
     assert isinstance(result, CostResult)
     assert result.chip == "edge"
     assert result == price(tiny, chips["edge"], Workload(1, 64, 16))
-    twice = backend.cost(program, Workload(2, 64, 16), chips=1, stages=1)
+    twice = backend.cost(program, Workload(2, 64, 16), chips=1)
     assert twice.batch == 2
-    with pytest.raises(CostError, match="at least 1 chip and 1 stage, got 0 and 1"):
+    with pytest.raises(CostError, match="at least 1 chip, got 0"):
         backend.cost(program, Workload(), chips=0)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from codesign.chips import Chip
 from codesign_cost.money import Money
-from codesign_cost.price import machine_of
+from codesign_cost.plans import machine_of
 from codesign_cost.silicon import build_cost, die_yield, dies_per_wafer
 
 

@@ -16,7 +16,7 @@ from codesign.units.quantizer import BATCH
 from codesign.units.stages import FLOAT_ADD, FLOAT_DIVIDE, FLOAT_MAXIMUM, FLOAT_MULTIPLY, FLOAT_TO_INT, INT_TO_FLOAT
 from codesign.units.vector import STAGES
 from codesign_cost.demand import Array, Attentions, Collectives, Elementwises, Products, Table
-from codesign_cost.laws.law import FLOAT32_BYTES, Law, Usage, Values, share
+from codesign_cost.laws.law import FLOAT32_BYTES, Law, Usage, Values
 from codesign_cost.laws.network import NETWORK, exchange
 from codesign_cost.machine import Machine
 from codesign_cost.technology import Figure
@@ -120,11 +120,11 @@ class _Weights:
     def __init__(self, table: Products, machine: Machine):
         core, unit = _Core(machine), machine.matmul
         self.core = core
-        self.columns, self.reduction = share(table, machine.tensor)
+        self.columns, self.reduction = table.columns, table.reduction
         self.tiles = np.ceil(self.columns / core.columns)
         self.slices = np.ceil(self.reduction / unit.width)
         self.blocks = np.ceil(self.reduction / _block(table, self.reduction))
-        self.nbytes = table.weight_bytes / machine.tensor
+        self.nbytes = table.weight_bytes
         capacity = machine.sram_capacity("weights")
         self.resident = (self.nbytes * table.repeat).sum(axis=0, keepdims=True)[:, -1:] <= capacity
         slot = np.floor(capacity / SLOTS[0] / (core.columns * unit.width) / self.slices)
@@ -184,7 +184,7 @@ def _block(table: Products, reduction: Array) -> Array:
 
 def _attention(table: Attentions, machine: Machine, values: Values) -> Usage:
     core, unit, clock = _Core(machine), machine.matmul, machine.design.clock
-    heads, kv_heads = np.ceil(table.heads / machine.tensor), np.ceil(table.kv_heads / machine.tensor)
+    heads, kv_heads = table.heads, table.kv_heads
     size, tokens, past = table.size, table.tokens, table.past
     whole = table.block == 0
     block = np.where(whole, past + tokens, table.block)
@@ -265,9 +265,7 @@ def _ceilings(count: Array, extent: Array | float) -> Array:
 
 def _elementwise(table: Elementwises, machine: Machine, values: Values) -> Usage:
     core, clock = _Core(machine), machine.design.clock
-    part = np.where(table.sharded, machine.tensor, 1)
-    features = table.elements / np.maximum(table.rows, 1e-300) / part
-    heads = np.maximum(np.ceil(table.heads / part), 1)
+    features = table.elements / np.maximum(table.rows, 1e-300)
     spent = np.zeros(np.broadcast_shapes(table.rows.shape, (1, 1, np.size(core.lanes))))
     for index, name in enumerate(table.names):
         kernel = KERNELS.get(name)
@@ -275,18 +273,18 @@ def _elementwise(table: Elementwises, machine: Machine, values: Values) -> Usage
             own = slice(index, index + 1)
 
             def step(tokens: Array, own: slice = own, kernel: Kernel = kernel) -> Array:
-                return kernel(core, tokens, features[own], heads[own])
+                return kernel(core, tokens, features[own], table.heads[own])
 
             spent[own] = core.stepped(table.rows[own], step)
-    memory_bytes = table.memory_bytes / part
+    memory_bytes = table.memory_bytes
     latency = np.where(table.named("embedding"), core.steps(table.rows) * machine.memory_latency, 0)
     return Usage(
         seconds=spent / clock + latency,
         compute=spent / clock + latency,
         memory=memory_bytes / core.port,
-        vector_operations=table.elements / part * table.operations,
+        vector_operations=table.elements * table.operations,
         memory_bytes=memory_bytes,
-        sram_bytes=2 * FLOAT32_BYTES * table.elements / part,
+        sram_bytes=2 * FLOAT32_BYTES * table.elements,
     )
 
 

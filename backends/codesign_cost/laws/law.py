@@ -3,8 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from codesign_cost.demand import Array, Attentions, Collectives, Elementwises, Products, Table
 from codesign_cost.errors import CostError
 from codesign_cost.machine import Machine
@@ -101,10 +99,3 @@ class Law:
     def calibrations(self, machine: Machine) -> tuple[Calibration, ...]:
         """The machine's calibrations of this law, its family's first."""
         return tuple(part for part in machine.calibrations if part.law == self.name)
-
-
-def share(products: Products, chips: int) -> tuple[Array, Array]:
-    """The columns and the reduction that each of several chips takes of each product."""
-    columns = np.where(products.by_rows, products.columns, np.ceil(products.columns / chips))
-    reduction = np.where(products.by_rows, np.ceil(products.reduction / chips), products.reduction)
-    return columns, reduction

@@ -8,22 +8,19 @@ Software-defined Tensor Streaming Multiprocessor for Large-scale Machine Learnin
 import numpy as np
 
 from codesign_cost.demand import Array, Attentions, Collectives, Elementwises, Products
-from codesign_cost.laws.law import FLOAT32_BYTES, NARROW_BYTES, Coefficient, Law, Usage, Values, share
+from codesign_cost.laws.law import FLOAT32_BYTES, NARROW_BYTES, Coefficient, Law, Usage, Values
 from codesign_cost.laws.network import NETWORK, exchange
 from codesign_cost.machine import Machine
 
 
 def _product(table: Products, machine: Machine, values: Values) -> Usage:
-    columns, reduction = share(table, machine.tensor)
-    macs = table.rows * columns * reduction
     formats = machine.product_formats(table.weights, table.integer)
-    return _stage(macs, formats, table.weight_bytes / machine.tensor, table.opens, machine, values)
+    return _stage(table.macs, formats, table.weight_bytes, table.opens, machine, values)
 
 
 def _attention(table: Attentions, machine: Machine, values: Values) -> Usage:
-    part = np.ceil(table.kv_heads / machine.tensor) / table.kv_heads
     formats = tuple(machine.product_format(cache, integer=False) for cache in table.caches)
-    return _stage(table.macs * part, formats, table.read_bytes * part, np.ones_like(part), machine, values)
+    return _stage(table.macs, formats, table.read_bytes, np.ones_like(table.heads), machine, values)
 
 
 def _stage(
@@ -46,14 +43,13 @@ def _stage(
 
 
 def _elementwise(table: Elementwises, machine: Machine, values: Values) -> Usage:
-    part = np.where(table.sharded, machine.tensor, 1)
-    operations = table.elements * table.operations / part
+    operations = table.elements * table.operations
     compute = operations / machine.vector_operations_per_second
     return Usage(
         seconds=compute,
         compute=compute,
         vector_operations=operations,
-        sram_bytes=(table.elements * 2 * NARROW_BYTES + table.memory_bytes) / part,
+        sram_bytes=table.elements * 2 * NARROW_BYTES + table.memory_bytes,
     )
 
 

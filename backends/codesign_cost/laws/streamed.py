@@ -9,7 +9,7 @@ import numpy as np
 
 from codesign_cost.demand import Array, Attentions, Collectives, Elementwises, Products
 from codesign_cost.laws.emitted import EMITTED, applies
-from codesign_cost.laws.law import FLOAT32_BYTES, Law, Usage, Values, share
+from codesign_cost.laws.law import FLOAT32_BYTES, Law, Usage, Values
 from codesign_cost.laws.network import NETWORK, exchange
 from codesign_cost.machine import Machine, stacked
 from codesign_cost.technology import Figure
@@ -46,9 +46,9 @@ def cycles(rows: Array, columns: Array, reduction: Array, machine: Machine, rate
 
 def _product(table: Products, machine: Machine, values: Values) -> Usage:
     unit = machine.matmul
-    columns, reduction = share(table, machine.tensor)
+    columns, reduction, weights = table.columns, table.reduction, table.weight_bytes
     formats = machine.product_formats(table.weights, table.integer)
-    macs = table.rows * columns * reduction
+    macs = table.macs
     kept = [
         float(weight.sparsity.density)
         if weight.sparsity is not None and unit.sparsity is not None and weight.sparsity == Sparsity(*unit.sparsity)
@@ -60,7 +60,6 @@ def _product(table: Products, machine: Machine, values: Values) -> Usage:
     spent = cycles(table.rows, columns, np.ceil(reduction * stacked(kept)), machine, rate) / machine.design.clock
     compute = np.where(on_unit > 0, spent, macs / machine.vector_operations_per_second)
     input_bytes = stacked([encoding.element.bits / 8 for encoding in table.inputs])
-    weights = table.weight_bytes / machine.tensor
     passes = _passes(table.rows * reduction * input_bytes, machine.sram_capacity("activations", "shared"))
     memory_bytes = weights * passes
     memory = memory_bytes / machine.memory_bandwidth
@@ -81,11 +80,9 @@ def _product(table: Products, machine: Machine, values: Values) -> Usage:
 
 
 def _attention(table: Attentions, machine: Machine, values: Values) -> Usage:
-    heads, kv_heads = np.ceil(table.heads / machine.tensor), np.ceil(table.kv_heads / machine.tensor)
-    macs = table.macs * heads / table.heads
-    kv_bytes = table.kv_bytes * kv_heads / table.kv_heads
-    head_bytes = table.kv_bytes / (table.batch * table.kv_heads)
-    rows = table.tokens * np.ceil(table.heads / table.kv_heads)  # query heads that share keys are rows of one block
+    heads, kv_heads, macs, kv_bytes = table.heads, table.kv_heads, table.macs, table.kv_bytes
+    head_bytes = kv_bytes / (table.batch * kv_heads)
+    rows = table.tokens * np.ceil(heads / kv_heads)  # query heads that share keys are rows of one block
     formats = machine.product_formats(table.caches, [cache.element.kind != "float" for cache in table.caches])
     query_blocks: Array | float = 1.0
     if machine.attention is None and "int8" in machine.matmul.formats:
@@ -125,9 +122,7 @@ def _attention(table: Attentions, machine: Machine, values: Values) -> Usage:
 
 
 def _elementwise(table: Elementwises, machine: Machine, values: Values) -> Usage:
-    part = np.where(table.sharded, machine.tensor, 1)
-    elements = table.elements / part
-    memory_bytes = table.memory_bytes / part
+    elements, memory_bytes = table.elements, table.memory_bytes
     memory = memory_bytes / machine.memory_bandwidth
     operations = elements * table.operations
     compute = operations / machine.vector_operations_per_second

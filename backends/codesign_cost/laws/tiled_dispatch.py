@@ -9,7 +9,7 @@ Multiplication Background User's Guide"; the coefficients are a family's calibra
 import numpy as np
 
 from codesign_cost.demand import Array, Attentions, Collectives, Elementwises, Products
-from codesign_cost.laws.law import FLOAT32_BYTES, NARROW_BYTES, Coefficient, Law, Usage, Values, share
+from codesign_cost.laws.law import FLOAT32_BYTES, NARROW_BYTES, Coefficient, Law, Usage, Values
 from codesign_cost.laws.network import NETWORK, exchange
 from codesign_cost.machine import VECTOR_FORMAT, Machine, element_of, stacked
 
@@ -76,15 +76,15 @@ def joined(compute: Array, memory: Array) -> Array:
 
 
 def _product(table: Products, machine: Machine, values: Values) -> Usage:
-    columns, reduction = share(table, machine.tensor)
+    columns, reduction = table.columns, table.reduction
     formats = machine.product_formats(table.weights, table.integer)
     width = stacked([FLOAT32_BYTES if name == VECTOR_FORMAT else NARROW_BYTES for name in formats])
     element_bytes = stacked([element_of(name).bits / 8 for name in formats])
     encoded = stacked([float(encoding.scale is not None) for encoding in table.inputs])
     stored_bytes = stacked([encoding.element.bits / 8 for encoding in table.inputs])
     input_bytes = np.where(encoded > 0, stored_bytes, width)
-    moved = table.weight_bytes / machine.tensor + table.rows * (reduction * input_bytes + columns * width)
-    macs = table.rows * columns * reduction
+    moved = table.weight_bytes + table.rows * (reduction * input_bytes + columns * width)
+    macs = table.macs
     # Formats of few bits draw more power than the chip sustains at its full clock.
     rate = machine.rates(formats) * np.where(element_bytes <= 1, values["narrow_rate"], values["wide_rate"])
     bandwidth = machine.memory_bandwidth * values["memory_efficiency"]
@@ -119,12 +119,10 @@ def _product(table: Products, machine: Machine, values: Values) -> Usage:
 
 
 def _attention(table: Attentions, machine: Machine, values: Values) -> Usage:
-    heads, kv_heads = np.ceil(table.heads / machine.tensor), np.ceil(table.kv_heads / machine.tensor)
+    heads, kv_heads, macs, streamed = table.heads, table.kv_heads, table.macs, table.read_bytes
     formats = tuple(machine.product_format(cache, integer=False) for cache in table.caches)
     rate = machine.rates(formats)
     width = stacked([FLOAT32_BYTES if name == VECTOR_FORMAT else NARROW_BYTES for name in formats])
-    macs = table.macs * heads / table.heads
-    streamed = table.read_bytes * kv_heads / table.kv_heads
     # New queries, keys, values and results.
     features = heads * (table.size + table.value_size) + kv_heads * table.copies * table.size
     passed = table.batch * table.tokens * features * width
@@ -180,14 +178,13 @@ def _attention(table: Attentions, machine: Machine, values: Values) -> Usage:
 
 
 def _elementwise(table: Elementwises, machine: Machine, values: Values) -> Usage:
-    part = np.where(table.sharded, machine.tensor, 1)
     inside = table.named("softmax")  # of the attention kernel, whose calibration holds it
     quantizes = table.named("quantize")
     # A pass of its own reads and writes its data; what rides along with a neighbor costs no traffic.
-    passed = table.elements / part * 2 * NARROW_BYTES * np.maximum(table.leads, quantizes)
-    moved = passed + table.memory_bytes / part
+    passed = table.elements * 2 * NARROW_BYTES * np.maximum(table.leads, quantizes)
+    moved = passed + table.memory_bytes
     memory = moved / (machine.memory_bandwidth * values["memory_efficiency"])
-    operations = table.elements * table.operations / part
+    operations = table.elements * table.operations
     compute = (1 - inside) * operations / machine.vector_operations_per_second
     latency = values["launch"] * np.maximum(table.leads, quantizes) + np.zeros_like(memory)
     return Usage(

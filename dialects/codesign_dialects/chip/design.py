@@ -59,8 +59,12 @@ class Link(Part):
     ports: int = count("Ports of one chip", default=1)
     latency: float | None = quantity(TIME, "One hop, chip to chip", default=None)
     topology: str = choice(
-        ("all_to_all", "ring", "mesh", "torus", "dragonfly", "point_to_point"), "How chips are joined", default="ring"
+        ("all_to_all", "ring", "mesh", "torus", "tree", "dragonfly", "point_to_point"),
+        "How chips are joined",
+        default="ring",
     )
+    dimensions: int = count("Dimensions of a mesh or torus", default=2)
+    chips: int | None = count("How many chips it joins, those of a box; all when left out", default=None)
     instances: tuple[str, ...] | None = symbols("Whom it joins; all instances when left out", default=None)
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from codesign.chips import Chip
 from codesign.errors import UsageError
+from codesign.plan import Plan
 from codesign.program import Program
 from codesign.workload import Workload
 from codesign_cost.errors import CostError, DoesNotFitError
@@ -160,7 +161,7 @@ def test_a_concurrency_that_does_not_fit_names_one_that_does(build_program: Buil
 
 def test_what_is_not_modelled_or_makes_no_sense_is_refused(build_program: Build, chips: dict[str, Chip]) -> None:
     with pytest.raises(CostError, match="or no --chunk"):
-        price(build_program("tiny"), chips["h100"], Workload(1, 100, 10, 64, concurrency=4), chips=2, stages=2)
+        price(build_program("tiny"), chips["h100"], Workload(1, 100, 10, 64, concurrency=4), plan=Plan(pipeline=2))
     with pytest.raises(UsageError, match="concurrency must be at least 1"):
         Workload(concurrency=0)
     with pytest.raises(UsageError, match="expected batch 1, got 4"):
