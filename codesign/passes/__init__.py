@@ -55,6 +55,12 @@ def _specialize() -> "type[ModulePass]":
     return SpecializePass
 
 
+def _shard() -> "type[ModulePass]":
+    from codesign.passes.shard import ShardPass
+
+    return ShardPass
+
+
 def _canonicalize() -> "type[ModulePass]":
     from xdsl.transforms.canonicalize import CanonicalizePass
 
@@ -88,6 +94,7 @@ PASSES: "dict[str, Callable[[], type[ModulePass]]]" = {
     "page-kv": _page_kv,
     "fuse": _fuse,
     "specialize": _specialize,
+    "shard": _shard,
     "canonicalize": _canonicalize,
     "cse": _cse,
     "lower-to-microcode": _lower_to_microcode,

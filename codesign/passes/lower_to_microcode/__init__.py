@@ -37,6 +37,9 @@ class LowerToMicrocodePass(ModulePass):
         batch = Program(op).batch
         if batch not in (None, 1):
             raise CodesignError(f"lower-to-microcode: the program is specialized to batch={batch}; the chip runs 1")
+        plan = Program(op).plan
+        if plan is not None and plan.chips > 1:
+            raise CodesignError(f"lower-to-microcode: the program is sharded over {plan.chips} chips; expected one")
         machine = Machine.of(chip.design)
         tokens = machine.tokens if self.tokens is None else self.tokens
         if not 1 <= tokens <= machine.tokens:
