@@ -1,6 +1,8 @@
 """The plan that is chosen: the fastest of all, and never slower with more of anything."""
 
+import math
 from collections.abc import Callable
+from itertools import product
 
 import pytest
 from hypothesis import given, settings
@@ -37,41 +39,44 @@ def system(chips: dict[str, Chip], text: str) -> Chip:
     return parse_chip(f"{chips['h100']}\n{text}")
 
 
+def seconds(
+    program: Program, chip: Chip, workload: Workload, *, chips: int | None = None, plan: Plan | None = None
+) -> float:
+    """Seconds of a request; infinite where it does not fit."""
+    try:
+        return price(program, chip, workload, chips=chips, plan=plan).latency_s
+    except DoesNotFitError:
+        return math.inf
+
+
 WORKLOADS = st.builds(
     Workload, st.sampled_from([1, 2, 7, 64]), st.sampled_from([16, 500, 40000]), st.sampled_from([1, 30])
 )
 
 
-@settings(max_examples=15, deadline=None)
-@given(workload=WORKLOADS, chips_=st.sampled_from([2, 4, 6, 8]))
+@settings(max_examples=8, deadline=None)
+@given(workload=WORKLOADS, count=st.sampled_from([2, 4, 6, 8]))
 def test_no_plan_is_faster_than_the_chosen_one(
-    llama: Program, chips: dict[str, Chip], workload: Workload, chips_: int
+    llama: Program, chips: dict[str, Chip], workload: Workload, count: int
 ) -> None:
-    best = price(llama, chips["h100"], workload, chips=chips_)
+    best = seconds(llama, chips["h100"], workload, chips=count)
     degrees = (1, 2, 4, 8)
-    for tensor in degrees:
-        for sequence in (1, 2) if workload.input > 1000 else (1,):
-            for data in degrees:
-                plan = Plan(tensor, sequence, data) if data <= workload.batch else None
-                if plan is not None and plan.chips <= chips_:
-                    try:
-                        other = price(llama, chips["h100"], workload, plan=plan)
-                    except DoesNotFitError:
-                        continue
-                    assert best.latency_s <= other.latency_s
+    for tensor, sequence, data in product(degrees, (1, 2) if workload.input > 1000 else (1,), degrees):
+        plan = Plan(tensor, sequence, data)
+        if plan.chips <= count and data <= workload.batch:
+            assert best <= seconds(llama, chips["h100"], workload, plan=plan)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(workload=WORKLOADS, few=st.integers(1, 12), more=st.integers(1, 12))
 def test_more_chips_are_never_slower(
     llama: Program, chips: dict[str, Chip], workload: Workload, few: int, more: int
 ) -> None:
-    before, after = (fastest(llama, chips["h100"], workload, chips=count) for count in (few, few + more))
-    seconds = [price(llama, chips["h100"], workload, plan=plan).latency_s for plan in (before, after)]
-    assert seconds[1] <= seconds[0]
+    before, after = (seconds(llama, chips["h100"], workload, chips=count) for count in (few, few + more))
+    assert after <= before
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     workload=WORKLOADS,
     bandwidth=st.integers(1, 200),
@@ -83,8 +88,8 @@ def test_better_links_are_never_slower(
 ) -> None:
     stated = {"bandwidth": bandwidth, "latency": latency, "boxes": 2}
     after = stated | {better: {"bandwidth": 2 * bandwidth, "latency": latency // 2, "boxes": 4}[better]}
-    seconds = [price(llama, system(chips, pod(**own)), workload).latency_s for own in (stated, after)]
-    assert seconds[1] <= seconds[0] * (1 + 1e-12)
+    worse, better_ = (seconds(llama, system(chips, pod(**own)), workload) for own in (stated, after))
+    assert better_ <= worse * (1 + 1e-12)
 
 
 def test_slow_links_between_boxes_carry_what_is_seldom_exchanged(llama: Program, chips: dict[str, Chip]) -> None:
@@ -111,7 +116,13 @@ def test_degrees_that_are_asked_for_hold(llama: Program, chips: dict[str, Chip])
     with pytest.raises(CostError, match="no plan for 4 chips has tensor 8; expected degrees whose product"):
         fastest(llama, chips["h100"], workload, chips=4, degrees={"tensor": 8})
     with pytest.raises(DoesNotFitError, match="does not fit on 1 of @a100"):
-        fastest(llama, chips["a100"].evolve(hbm={"capacity": "10 GB"}), workload, chips=4, degrees={"tensor": 1})
+        fastest(
+            llama,
+            chips["a100"].evolve(hbm={"capacity": "10 GB"}),
+            workload,
+            chips=4,
+            degrees={"tensor": 1, "pipeline": 1},
+        )
 
 
 def test_chips_that_would_only_wait_are_told(llama: Program, chips: dict[str, Chip]) -> None:
