@@ -70,8 +70,8 @@ def exchanged(demand: Demand) -> dict[tuple[str, int, int], float]:
 def test_the_chips_of_a_replica_do_the_work_of_one(tensor: int, sequence: int, batch: int, tokens: int) -> None:
     """Where everything divides, nothing is done twice but what every chip that shares a layer has to do itself."""
     own = program()
-    whole = read(own, Plan(), batch=batch, tokens=tokens, past=48)
-    part = read(own, Plan(tensor, sequence), batch=batch, tokens=tokens, past=48)
+    whole = read(own, Plan(), batch=batch, tokens=tokens, past=64 - tokens)
+    part = read(own, Plan(tensor, sequence), batch=batch, tokens=tokens, past=64 - tokens)
     products, attentions = table(part, Products), table(part, Attentions)
     all_products, all_attentions = table(whole, Products), table(whole, Attentions)
     np.testing.assert_allclose(products.macs * tensor * sequence, all_products.macs, rtol=1e-12)

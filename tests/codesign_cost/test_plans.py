@@ -115,7 +115,7 @@ def test_degrees_that_are_asked_for_hold(llama: Program, chips: dict[str, Chip])
     assert fastest(llama, chips["h100"], workload, degrees={"tensor": 5, "pipeline": 3}) == Plan(tensor=5, pipeline=3)
     with pytest.raises(CostError, match="no plan for 4 chips has tensor 8; expected degrees whose product"):
         fastest(llama, chips["h100"], workload, chips=4, degrees={"tensor": 8})
-    with pytest.raises(DoesNotFitError, match="does not fit on 1 of @a100"):
+    with pytest.raises(DoesNotFitError, match="does not fit on 4 of @a100"):
         fastest(
             llama,
             chips["a100"].evolve(hbm={"capacity": "10 GB"}),
