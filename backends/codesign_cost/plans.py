@@ -8,7 +8,7 @@ from typing import NoReturn
 import numpy as np
 
 from codesign.chips import Chip
-from codesign.plan import Degrees, Plan
+from codesign.plan import DEGREES, Degrees, Plan
 from codesign.program import Program
 from codesign.speculation import Draft
 from codesign.workload import Workload
@@ -86,6 +86,8 @@ def fastest(
     fixed = _stated(program, degrees or {})
     least = Plan(**{name: degree for name, degree in fixed.items() if name != "expert"}).chips
     base = machine_of(chip, chips=chips or max(-(-least // chip.chips), 1))
+    if base.count == 1 and not fixed:
+        return Plan()
     found = list(dict.fromkeys(_Space(program, workload, base.count, fixed).plans()))
     if not found:
         wanted = ", ".join(f"{name} {degree}" for name, degree in fixed.items())
@@ -114,6 +116,9 @@ def _stated(program: Program, degrees: Degrees) -> Degrees:
         When they differ, or there is no such degree.
     """
     found = dict(degrees)
+    for name in found:
+        if name not in DEGREES:
+            raise CostError(f"a plan has no degree '{name}'; it has {', '.join(DEGREES)}")
     stated = {} if program.plan is None else dict(program.plan.degrees)
     stated |= {"expert": ranks for ranks in expert_ranks(program) if ranks > 1}  # noqa: B035
     for name, degree in stated.items():

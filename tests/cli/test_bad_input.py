@@ -261,8 +261,8 @@ def test_a_batch_that_cannot_fit_is_told_what_would(codesign):
 @pytest.mark.parametrize(
     ("chip", "chips", "said"),
     [
-        ("sn40l", 2, "2 chips share a model over one chip.link, and it states 0"),
-        ("pair.mlir", 1, "4 chips cannot reach each other by it"),
+        ("sn40l", 2, "or over several that state how many `chips` each joins; it states 0"),
+        ("pair.mlir", 4, "@wire joins 2 chips; more cannot reach each other by it"),
     ],
 )
 def test_a_network_that_does_not_reach(codesign, tmp_path, chip, chips, said):
@@ -271,7 +271,7 @@ def test_a_network_that_does_not_reach(codesign, tmp_path, chip, chips, said):
         'chip.link @wire {kind = "wire", bandwidth = "10 GB/s", topology = "point_to_point"}}'
     )
     name = tmp_path / chip if chip.endswith(".mlir") else chip
-    outcome = codesign("cost", "embedded", "--chip", name, "--chips", chips)
+    outcome = codesign("cost", "embedded", "--chip", name, "--tensor", chips)
     assert outcome.code == 1 and said in outcome.error
 
 

@@ -113,6 +113,10 @@ def test_degrees_that_are_asked_for_hold(llama: Program, chips: dict[str, Chip])
     assert plan.tensor == 2
     assert plan.chips == 8
     assert fastest(llama, chips["h100"], workload, degrees={"tensor": 5, "pipeline": 3}) == Plan(tensor=5, pipeline=3)
+    with pytest.raises(
+        CostError, match="a plan has no degree 'width'; it has tensor, sequence, data, pipeline, expert"
+    ):
+        fastest(llama, chips["h100"], workload, degrees={"width": 2})
     with pytest.raises(CostError, match="no plan for 4 chips has tensor 8; expected degrees whose product"):
         fastest(llama, chips["h100"], workload, chips=4, degrees={"tensor": 8})
     with pytest.raises(DoesNotFitError, match="does not fit on 4 of @a100"):
@@ -128,7 +132,7 @@ def test_degrees_that_are_asked_for_hold(llama: Program, chips: dict[str, Chip])
 def test_chips_that_would_only_wait_are_told(llama: Program, chips: dict[str, Chip]) -> None:
     chip = system(chips, pod(bandwidth=1, latency=20000))
     result = price(llama, chip, Workload(1, 500, 50))
-    assert "4 of 8 chips have nothing to do: more are not faster" in result.notes
+    assert "4 of 8 chips have nothing to do: no plan with them is faster" in result.notes
 
 
 OVERLAP = """
