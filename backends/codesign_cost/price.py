@@ -224,6 +224,7 @@ def _notes(program: Program, machine: Machine, law: Law, workload: Workload) -> 
     if cache is not None and 0 < cache.context.data < workload.context:
         yield f"{workload.context} tokens of context are more than the {cache.context.data} the model was made for"
     if machine.plan.chips < machine.chips:
-        yield f"{machine.chips - machine.plan.chips} of {machine.chips} chips have nothing to do: no plan with them is faster"
+        idle = machine.chips - machine.plan.chips
+        yield f"{idle} of {machine.chips} chips have nothing to do: no plan with them is faster"
     if machine.design.area is None:
         yield "area: estimated from multiply-accumulates, lanes and SRAM; without input and output"
