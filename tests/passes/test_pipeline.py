@@ -51,7 +51,7 @@ def test_a_pass_is_registered_under_its_own_name(name: str) -> None:
         ("nothing-like-it", "no pass is called 'nothing-like-it'. Known: "),
         ("quantize{wieghts=int8}", "Options: weights: "),
         ("quantize{weights=int8 group=many}", "quantize: "),
-        ("block-attention{keys=1.5}", "Options: keys: "),
+        ("block-attention{keys=1.5}", "Options: queries: int|None, keys: "),
         ("lower-to-microcode{tokens=-}", "Options: tokens: int|None, context: int|None."),
         ("quantize{weights=int8", "pipeline 'quantize{weights=int8': "),
         ("quantize, block-attention", "pipeline 'quantize, block-attention': "),

@@ -31,6 +31,7 @@ OperationLowering = Callable[[Any, "Lowering"], None]
 REFUSED_OPTIONS: Mapping[str, tuple[str, ...]] = {
     "transformer.linear": ("residual",),
     "transformer.rms_norm": ("heads", "offset"),
+    "transformer.quantize": ("scale",),
     "transformer.rotary": ("size", "scaling"),
     "transformer.attention": ("sinks", "window", "chunk", "softcap"),
     "transformer.key_blocks": ("window", "chunk"),
