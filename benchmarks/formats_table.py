@@ -41,6 +41,8 @@ FORMATS = {
     "mxint8": NEAREST,
     "int8": BY_DATA,
     "int8 activations=int8": ("", " method=smoothquant", " method=gptq", " kv=int8"),
+    "int8 activations=int8 static=true": ("", " method=smoothquant"),
+    "fp8_e4m3 activations=fp8_e4m3": ("", " static=true"),
     "mxfp6_e2m3": NEAREST,
     "mxfp6_e3m2": NEAREST,
     "q8_0": NEAREST,
@@ -48,7 +50,11 @@ FORMATS = {
     "q5_0": NEAREST,
     "q4_1": NEAREST,
     "q4_0": NEAREST,
+    'q4_1 override="embedding=q8_0"': NEAREST,
+    'q5_0 override="embedding=q8_0","layers.down=q4_k"': NEAREST,
     "int4 group=32": BY_DATA,
+    'int4 group=32 override="embedding=int8"': (" method=gptq",),
+    'int4 group=32 override="embedding=int8","layers.0.*=int8","layers.29.*=int8"': (" method=gptq",),
     "mxfp4": BY_DATA,
     "nvfp4": BY_DATA,
     "int2 group=32 skip=embedding": BY_DATA,
@@ -62,7 +68,11 @@ SPARSITIES = (
     "sparsify{method=sparsegpt skip=embedding}",
     "sparsify{pattern=unstructured ratio=0.5 method=sparsegpt skip=embedding}",
 )
-OF_SPARSE = ("int8 skip=embedding", "int4 group=32 method=mse skip=embedding")
+OF_SPARSE = (
+    "int8 skip=embedding",
+    "int4 group=32 method=mse skip=embedding",
+    "int4 group=32 method=gptq skip=embedding",
+)
 """Formats of what the best of two in four leaves."""
 
 PIPELINES = (

@@ -40,12 +40,29 @@ def test_gptq_recovers_at_least_forty_percent_of_what_rounding_loses(perplexity)
     assert nearest - gptq >= 0.4 * (nearest - FLOAT32_PERPLEXITY)
 
 
-def test_gptq_never_holds_more_than_twice_the_parameters(folder):
+def test_q4_1_is_the_files_own(folder, gguf):
+    """The folder holds what the file's Q4_1 and Q8_0 decode to: rounded again it is the same model."""
+    again = api.compile(codesign.load_model(folder), None, 'quantize{weights=q4_1 override="embedding=q8_0"}')
+    file = api.evaluate(codesign.load_model(gguf)).perplexity
+    assert api.evaluate(again).perplexity == pytest.approx(file, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    "pipeline",
+    [
+        "quantize{weights=int4 group=32}",
+        "quantize{weights=int4 group=32 method=gptq}",
+        "quantize{weights=int8 activations=int8 static=true}",
+    ],
+)
+def test_quantizing_never_holds_more_than_twice_the_parameters(folder, pipeline):
+    """Until the first token, as rounding to nearest waits until the weights are read."""
     script = (
         "import codesign, re, sys\n"
-        "codesign.compile(codesign.load_model(sys.argv[1]), None, 'quantize{weights=int4 group=32 method=gptq}')\n"
+        "program = codesign.compile(codesign.load_model(sys.argv[1]), None, sys.argv[2])\n"
+        "codesign.run(program, [1], max_tokens=1)\n"
         "print(re.search(r'VmHWM:\\s+(\\d+) kB', open('/proc/self/status').read())[1])\n"
     )
-    peak = subprocess.run([sys.executable, "-c", script, folder], capture_output=True, text=True, check=True)
+    peak = subprocess.run([sys.executable, "-c", script, folder, pipeline], capture_output=True, text=True, check=True)
     assert re.fullmatch(r"\d+\n", peak.stdout)
     assert 1024 * int(peak.stdout) < 2 * FLOAT32_PARAMETERS
