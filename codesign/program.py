@@ -89,16 +89,13 @@ class Program:
         """
         steps = [op for op in self.module.ops if isinstance(op, FuncOp) and STEP in op.attributes]
         if not steps and self.is_of_tensors:
-            raise CodesignError(
-                f"{self.name} is a graph of generic operators, which are run as they are: this needs operations of "
-                "the transformer dialect"
-            )
-        if len(steps) != 1:
             reason = _text(self.module, NOT_LIFTED)
             raise CodesignError(
-                f"a program has one function marked `{STEP}`; this module has {len(steps)}"
-                + (f": it is a graph of generic operators in which no decoder was found: {reason}" if reason else "")
+                f"{self.name} is a graph of generic operators, which are run as they are: this needs operations of "
+                "the transformer dialect" + (f", and no decoder was found in it: {reason}" if reason else "")
             )
+        if len(steps) != 1:
+            raise CodesignError(f"a program has one function marked `{STEP}`; this module has {len(steps)}")
         return steps[0]
 
     @property

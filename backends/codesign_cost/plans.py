@@ -120,7 +120,8 @@ def _stated(program: Program, degrees: Degrees) -> Degrees:
         if name not in DEGREES:
             raise CostError(f"a plan has no degree '{name}'; it has {', '.join(DEGREES)}")
     stated = {} if program.plan is None else dict(program.plan.degrees)
-    stated |= {"expert": ranks for ranks in expert_ranks(program) if ranks > 1}  # noqa: B035
+    for ranks in expert_ranks(program) - {1}:
+        stated["expert"] = ranks
     for name, degree in stated.items():
         if found.setdefault(name, degree) != degree:
             raise CostError(f"{program.name} states {name}={degree} in its IR; the plan asked for has {found[name]}")

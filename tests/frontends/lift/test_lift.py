@@ -8,6 +8,7 @@ import pytest
 from xdsl.dialects.builtin import StringAttr
 
 from codesign import api
+from codesign.errors import CodesignError
 from codesign.frontends.lift import LiftError, lift, lifted, lifting
 from codesign.ir import parse_module
 from codesign.plugins.manager import plugins
@@ -122,6 +123,8 @@ def test_what_is_no_decoder_is_left_as_it_is_and_says_why(broken, reason):
     said = kept.module.attributes["codesign.not_lifted"]
     assert kept.module is changed.module
     assert isinstance(said, StringAttr) and reason in said.data
+    with pytest.raises(CodesignError, match=reason):  # what needs a decoder passes the reason on
+        _ = kept.step
 
 
 def test_a_decoder_whose_logits_differ_is_refused(monkeypatch):
