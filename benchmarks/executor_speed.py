@@ -4,7 +4,9 @@
 
 Rounds alternate between the two, so that whatever else the machine does meets both alike; seconds are those of the
 processor, which on one thread are the clock's when nothing else runs. Figures are the medians of the rounds; the
-ratios are what counts. Written as JSON with --json.
+ratios are what counts. A decoded token reads every weight once: beside the ratios stands what memory alone takes for
+that, at the rate at which one thread reads as many bytes in the fastest of a few ways, in the same rounds. Written as
+JSON with --json.
 """
 
 import argparse
@@ -23,8 +25,11 @@ import torch
 from transformers import AutoModelForCausalLM
 
 import codesign
+from codesign.linear_weights import chosen_weights
 from codesign.plugins.backend import Executor
 from codesign.plugins.manager import plugins
+
+WANTED = {"decode": 2.0, "prefill": 1.2}
 
 
 def timed(work: Callable[[], None]) -> float:
@@ -37,7 +42,9 @@ class Ours:
     """The executor."""
 
     def __init__(self, folder: Path, context: int):
-        self.session = plugins().backend(Executor).session(codesign.load_model(folder), context=context)
+        program = codesign.load_model(folder)
+        self.session = plugins().backend(Executor).session(program, context=context)
+        self.token_bytes = sum(program.parameters[name].nbytes for name in chosen_weights(program.module, ()))
 
     def prefill(self, prompt: list[int]) -> int:
         self.session.reset()
@@ -71,6 +78,19 @@ class Theirs:
             token = self._step([token], self.past)
 
 
+class Memory:
+    """As many bytes as a token's weights, read once and in order by ways that compute next to nothing."""
+
+    def __init__(self, nbytes: int):
+        rows = np.ones((nbytes // 4096, 1024), np.float32)
+        row, quarters = rows[0].copy(), rows[: len(rows) // 4 * 4].reshape(4, -1, 1024).swapaxes(0, 1)
+        self.ways: dict[str, Callable[[], object]] = {
+            "sum": lambda: np.add.reduce(rows, axis=None),
+            "dot products": lambda: np.vecdot(rows, row),
+            "four streams": lambda: np.matmul(quarters, row),
+        }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="SmolLM2-135M as a Hugging Face folder")
@@ -85,11 +105,15 @@ def main() -> None:
         "transformers": Theirs(options.folder),
     }
     seconds: dict[str, dict[str, list[float]]] = {name: {"decode": [], "prefill": []} for name in sides}
+    memory = Memory(sides["codesign"].token_bytes)
+    reads: dict[str, list[float]] = {way: [] for way in memory.ways}
     for _ in range(options.rounds + 1):
         for name, side in sides.items():
             seconds[name]["prefill"].append(timed(lambda side=side: side.prefill(prompt)))
             first = side.prefill(prompt[:32])
             seconds[name]["decode"].append(timed(lambda side=side, first=first: side.decode(first, options.tokens)))
+        for way, read in memory.ways.items():
+            reads[way].append(timed(read))
     # The first round warms caches and is dropped.
     rates = {
         name: {
@@ -105,13 +129,19 @@ def main() -> None:
         )
         for kind in ("decode", "prefill")
     }
+    way, bound = min(((way, statistics.median(times[1:])) for way, times in reads.items()), key=lambda found: found[1])
+    gigabytes, token = sides["codesign"].token_bytes / 1e9, 1 / rates["codesign"]["decode"]
     if options.json:
-        print(json.dumps({"tokens_per_second": rates, "ratio": ratios}))
+        bounds = {"weight_gigabytes": gigabytes, "read_seconds": bound, "way": way, "part_of_token": bound / token}
+        print(json.dumps({"tokens_per_second": rates, "ratio": ratios, "memory": bounds}))
         return
     print(f"{'tokens/s':>14} {'decode':>8} {'prefill':>8}")
     for name, rate in rates.items():
         print(f"{name:>14} {rate['decode']:8.1f} {rate['prefill']:8.1f}")
-    print(f"{'ratio':>14} {ratios['decode']:8.2f} {ratios['prefill']:8.2f}   (wanted: 1.5 and 1.0)")
+    for name, own in (("ratio", ratios), ("wanted", WANTED)):
+        print(f"{name:>14} {own['decode']:8.2f} {own['prefill']:8.2f}")
+    print(f"A decoded token takes {1e3 * token:.1f} ms. It reads {gigabytes:.3f} GB of weights, which takes memory")
+    print(f"{1e3 * bound:.1f} ms of them ({bound / token:.0%}) at {gigabytes / bound:.1f} GB/s, by {way}")
 
 
 if __name__ == "__main__":
