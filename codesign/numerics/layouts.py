@@ -14,21 +14,27 @@ from codesign.numerics.encoded import Encoded, FormatError, Mask, check_shape
 from codesign.numerics.packing import Bytes, pack_bits, pack_rows, unpack_bits, unpack_rows
 from codesign_dialects.encoding import Encoding, Sparsity
 
+PACKED_VALUES = 1 << 20
+"""Values packed at a time: what that takes, places of 8 bytes among it, stays small beside a large tensor."""
+
 
 def pack_planes(encoded: Encoded) -> Bytes:
     """The bytes of a tensor, `encoded.encoding.nbytes` of its shape."""
-    encoding, elements = encoded.encoding, encoded.elements
-    length = elements.shape[-1] if elements.ndim else 1
-    rows = elements.reshape(-1, length)
-    planes: list[Bytes] = []
-    if encoding.sparsity is not None:
-        assert encoded.kept is not None
-        kept = encoded.kept.reshape(-1, length)
-        rows = rows[kept].reshape(len(rows), encoding.sparsity.stored(length))
-        planes.append(_pack_indices(kept, encoding.sparsity))
-    planes.insert(0, _pack_elements(rows, encoding))
-    planes += [pack_planes(companion) for companion in encoded.companions.values()]
-    return np.concatenate([plane.reshape(-1) for plane in planes])
+    encoding, shape = encoded.encoding, encoded.elements.shape
+    length = shape[-1] if shape else 1
+    rows = encoded.elements.reshape(-1, length)
+    kept = None if encoded.kept is None else encoded.kept.reshape(-1, length)
+    elements, indices = list[Bytes](), list[Bytes]()
+    step = max(1, PACKED_VALUES // length)
+    for first in range(0, max(len(rows), 1), step):
+        own = rows[first : first + step]
+        if kept is not None and encoding.sparsity is not None:
+            own_kept = kept[first : first + step]
+            own = own[own_kept].reshape(len(own), encoding.sparsity.stored(length))
+            indices.append(_pack_indices(own_kept, encoding.sparsity))
+        elements.append(_pack_elements(own, encoding))
+    companions = [pack_planes(companion) for companion in encoded.companions.values()]
+    return np.concatenate([part.reshape(-1) for part in (*elements, *indices, *companions)])
 
 
 def unpack_planes(payload: Bytes, encoding: Encoding, shape: tuple[int, ...]) -> Encoded:

@@ -1,6 +1,6 @@
 """The tensors behind a program's parameters, as passes read and replace them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +30,10 @@ class WeightReader:
     """The weights of a program by place."""
 
     program: Program
+
+    def with_tensors(self, tensors: Mapping[str, StoredTensor]) -> "WeightReader":
+        """The same program with other tensors, by their external names."""
+        return WeightReader(Program(self.program.module, {**(self.program.weights or {}), **tensors}))
 
     def source(self, place: Place) -> str:
         """The external name of what stands at a place."""

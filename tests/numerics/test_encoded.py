@@ -168,6 +168,16 @@ def test_bytes_are_as_many_as_stated_and_give_the_values_back(scale: str, sparsi
         assert not stored.values()[~kept].any()
 
 
+@pytest.mark.parametrize("sparsity", SPARSITIES)
+def test_bytes_are_the_same_however_many_are_packed_at_a_time(monkeypatch, sparsity: str) -> None:
+    format, values = spelled("int5", "float16", "channel", sparsity=sparsity), like_weights(3)
+    encoding = find_encoding(format)
+    stored = quantize(values, encoding, random_mask(values.shape, encoding, 3) if sparsity else None)
+    whole = pack(stored)
+    monkeypatch.setattr("codesign.numerics.layouts.PACKED_VALUES", 2 * values.shape[-1])
+    np.testing.assert_array_equal(pack(stored), whole)
+
+
 def random_mask(shape: tuple[int, ...], encoding, seed: int) -> np.ndarray:
     sparsity, random = encoding.sparsity, np.random.default_rng(seed)
     group = shape[-1] // sparsity.block if sparsity.row else sparsity.group

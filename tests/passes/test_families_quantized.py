@@ -7,6 +7,7 @@ from codesign.errors import CodesignError
 from codesign.passes.calibration import Calibration, run_windows
 from codesign.passes.weight_tensors import Place, WeightReader
 from codesign.program import Program
+from codesign.weights import StoredTensor
 from codesign_dialects.formats import encoding_of
 from codesign_dialects.transformer import ExpertLinearOp, HeadLinearOp, QuantizeOp
 
@@ -101,6 +102,57 @@ def test_experts_are_fitted_to_the_tokens_that_chose_them(model, apply, session,
     )
     assert_near(before, expected, 0.05)
     assert_near(after, before, 1e-5)
+
+
+INT4 = 'weights=int8 override="layers.expert_gate=int4","layers.expert_up=int4"'
+INT8 = "weights=int8 activations=int8"
+NORM, PRODUCTS = "layers.feed_forward_norm", ("layers.router", "layers.expert_gate", "layers.expert_up")
+
+
+def with_strong_channels(model: Program) -> Program:
+    """The same function, with two channels that a mixture reads 256 times as strong and all its weights as weak."""
+    weights, strength = dict(model.weights or {}), np.ones(model.parameters[NORM].type.get_shape()[-1], np.float32)
+    strength[[3, 8]] = 256
+    for name in (NORM, *PRODUCTS):
+        for layer in model.parameters[name].layers:
+            for tensor in model.tensors(name, layer):
+                values = tensor.float32() * (strength if name == NORM else 1 / strength)
+                weights[tensor.name] = StoredTensor(tensor.name, values.shape, "float32", values.view(np.uint8).ravel())
+    return Program(model.module, weights)
+
+
+@pytest.mark.parametrize("skip", ["", ' skip="layers.router"'])
+@pytest.mark.parametrize("order", ["{}", "route-moe{{parallel=2}},{}"])
+@pytest.mark.parametrize("model", ["mixtral"], indirect=True)
+def test_scales_of_what_experts_read_change_no_value(model, apply, session, calibrated, order, skip) -> None:
+    """Stored as float32, scaled weights are the same model: the norm, the router and every expert changed together."""
+    hard = with_strong_channels(model)
+    program = apply(hard, order.format(f"quantize{{weights=float32 method=smoothquant samples=4{skip}}}"))
+
+    def values(own: Program, name: str) -> np.ndarray:
+        return np.stack([tensor.float32() for tensor in own.tensors(name, 1)])
+
+    scales = values(hard, NORM)[0] / values(program, NORM)[0]
+    assert scales[3] > 8 * np.median(scales)
+    for name in PRODUCTS:
+        np.testing.assert_allclose(values(program, name), values(hard, name) * scales, rtol=1e-5)
+    expected = session(hard, context=64).step(TOKENS).copy()
+    assert_near(session(program, context=64).step(TOKENS), expected, 1e-4)
+
+
+@pytest.mark.parametrize(("method", "formats"), [("awq", INT4), ("smoothquant", INT8)])
+@pytest.mark.parametrize("model", ["mixtral"], indirect=True)
+def test_outliers_of_what_experts_read_are_scaled_away(model, apply, session, calibrated, method, formats) -> None:
+    hard = with_strong_channels(model)
+    expected = session(hard, context=64).step(TOKENS).copy()
+    nearest, scaled = (
+        np.abs(session(apply(hard, pipeline), context=64).step(TOKENS) - expected).max()
+        for pipeline in (
+            f'route-moe,quantize{{{formats} method={own} samples=4 skip="layers.router"}}'
+            for own in ("nearest", method)
+        )
+    )
+    assert scaled < nearest / 2
 
 
 def expert_inputs(model: Program) -> dict[tuple[str, int | None, int | None], np.ndarray]:

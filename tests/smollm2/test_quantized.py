@@ -53,6 +53,7 @@ def test_q4_1_is_the_files_own(folder, gguf):
         "quantize{weights=int4 group=32}",
         "quantize{weights=int4 group=32 method=gptq}",
         "quantize{weights=int8 activations=int8 static=true}",
+        "sparsify{method=sparsegpt}",
     ],
 )
 def test_quantizing_never_holds_more_than_twice_the_parameters(folder, pipeline):
