@@ -1,13 +1,13 @@
 """Fits the cost model to what was measured and writes the calibration of each family of chips.
 
 python benchmarks/calibrate.py            fits and prints the errors
-python benchmarks/calibrate.py --write    writes data/calibrations of the cost model as well
+python benchmarks/calibrate.py --write    writes data/calibrations and data/servers of the cost model as well
 
 Only rows marked `fit` are fitted; the error on those marked `test` is printed beside. Families with operator data fit
-the time law of GPUs to it. The others have one parameter, the wait after a product, which one end-to-end row decides;
-and so has energy, which the power of one model on one chip decides. The fit of operators is deterministic: damped
-Gauss-Newton steps on the logarithm of predicted over measured time, rows weighted by the inverse of their residual, so
-that the mean absolute error is made small and no row pulls hard.
+the time law of GPUs to it. The others have one parameter, the wait after a product, which one end-to-end row decides.
+Serving software has one, the bytes that its sampling moves, and energy has one: one model on one chip decides both. The
+fit of operators is deterministic: damped Gauss-Newton steps on the logarithm of predicted over measured time, rows
+weighted by the inverse of their residual, so that the mean absolute error is made small and no row pulls hard.
 """
 
 import argparse
@@ -28,13 +28,16 @@ from codesign_cost.laws.law import Coefficient
 from codesign_cost.laws.static_pipeline import STATIC_PIPELINE
 from codesign_cost.laws.tiled_dispatch import TILED_DISPATCH
 from codesign_cost.machine import Machine
-from codesign_cost.measurements import read_measurements
+from codesign_cost.measurements import Measurement, read_measurements, server_of
 from codesign_cost.operators import Measured, read_operators
 from codesign_cost.plans import machine_of
+from codesign_cost.reader import vocabulary
+from codesign_cost.serving.sampling import BYTES
 from codesign_dialects.chip import Design
 
 ROOT = Path(__file__).resolve().parents[1]
-CALIBRATIONS = ROOT / "backends" / "codesign_cost" / "data" / "calibrations"
+HEAD = "// Written by benchmarks/calibrate.py.\n"
+DATA = ROOT / "backends" / "codesign_cost" / "data"
 FAMILIES = {
     "nvidia-hopper": ("h100", "TensorRT-LLM 1.3 operators on H100 SXM"),
     "nvidia-ampere": ("a100", "TensorRT-LLM 1.0 operators on A100 SXM"),
@@ -45,6 +48,9 @@ STAGES = {
         "wse-3",
         "Llama-3.1-8B on one wafer, 1,837 tokens a second for one user (Artificial Analysis, 2024-09)",
     ),
+}
+SERVERS = {
+    "vllm-0.11": "Llama-3.1-8B in bfloat16 on one H100 SXM, 8 to 691 requests at once (ML.ENERGY, 2025-12)",
 }
 SHARED = ("prefill_softmax", "decode_narrow_block", "decode_narrow_query", "decode_narrow_launch")
 """Taken from the family before: the rows of the A100, of one head size and one cache format, cannot tell them."""
@@ -106,23 +112,28 @@ def fitted(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--write", action="store_true")
-    write = parser.parse_args().write
-    texts = fit_times()
-    if write:  # power is fitted with the times that were written
-        write_calibrations(texts)
+    fits(write=parser.parse_args().write)
+
+
+def fits(*, write: bool = False) -> dict[str, str]:
+    """The text of each file of calibrations, by its path below the data; what is fitted first is written first, as what
+    follows is fitted with the times that stand there: sampling with those of the chips, power with both."""
+    texts = {f"calibrations/{family}": HEAD + text for family, text in fit_times().items()}
+    write_texts(texts if write else {})
+    texts |= {f"servers/{name}": HEAD + fit_server(name, what) for name, what in SERVERS.items()}
+    write_texts(texts if write else {})
     switching, residual = fit_power()
     what = "Llama-3.1-8B in bfloat16 on one H100 SXM under vLLM 0.11, 8 to 691 requests at once (ML.ENERGY, 2025-12)"
     power = calibration("power", ENERGY, {"switching": switching}, what, residual)
-    if write:
-        write_calibrations({family: texts[family] + power for family in FAMILIES})
+    texts |= {f"calibrations/{family}": texts[f"calibrations/{family}"] + power for family in FAMILIES}
+    write_texts(texts if write else {})
+    return texts
 
 
-def write_calibrations(texts: Mapping[str, str]) -> None:
-    """Writes the file of each family."""
-    CALIBRATIONS.mkdir(exist_ok=True)
-    for family, text in texts.items():
-        path = CALIBRATIONS / f"{family}.mlir"
-        path.write_text(f"// Written by benchmarks/calibrate.py.\n{text}", encoding="utf-8")
+def write_texts(texts: Mapping[str, str]) -> None:
+    """Writes each file."""
+    for name, text in texts.items():
+        (DATA / f"{name}.mlir").write_text(text, encoding="utf-8")
 
 
 def fit_times() -> dict[str, str]:
@@ -182,18 +193,39 @@ def fit_stage(chip: str) -> float:
     machine = machine_of(read_chip(LIBRARY[chip]), Plan(tensor=row.chips or 1))
     machine = replace(machine, design=replace(machine.design, family=None), resident=True)
 
-    asked = loads(program, Workload(row.batch or 1, row.input, row.output))
+    workload = Workload(row.batch or 1, row.input, row.output)
+    asked = loads(program, workload, machine.plan)
 
     def decode(stage: float) -> float:
         coefficients = {**STATIC_PIPELINE.coefficients, "stage": Coefficient(stage, "")}
         law = replace(STATIC_PIPELINE, coefficients=coefficients)
-        return float(Request.on(asked, machine, law).seconds()[1, 0])
+        return float(Request.on(asked, machine, law, workload).seconds()[1, 0])
 
     least, more = decode(0.0), decode(1e-6)
     target = (row.batch or 1) * (row.output - 1) / row.value
     stage = float(f"{1e-6 * (target - least) / (more - least):.4g}")
     print(f"{chip}: without waits {least / target:.1%} of the measured time; a wait of {stage:.3g} s")
     return stage
+
+
+def fit_server(name: str, what: str) -> str:
+    """The calibration of a serving software: the bytes of its sampling that measured times per token leave room for."""
+    rows = [row for row in read_measurements() if row.split == "fit" and row.metric == "tpot"]
+    rows = [row for row in rows if server_of(row.software) == name]
+    alone, each = np.array([_without_and_each(row) for row in rows]).T
+    moved = float(f"{each @ (1 - alone) / (each @ each):.3g}")
+    error = float(np.abs(alone + moved * each - 1).mean())
+    print(f"{name}: sampling moves {moved:.3g} bytes a logit, mean error {error:.1%} of {len(rows)}")
+    return calibration("sampling", "sampling", {BYTES: moved}, what, error)
+
+
+def _without_and_each(row: Measurement) -> tuple[float, float]:
+    """Of a measured time per token, the share that is predicted without sampling, and that of one byte a logit."""
+    price = replace(row, software="").price()
+    machine = machine_of(read_chip(LIBRARY[row.chip]), Plan(**price.plan))
+    bandwidth = machine.memory_bandwidth * TILED_DISPATCH.values(machine)["memory_efficiency"]
+    each = price.batch * vocabulary(row.program) / float(bandwidth)
+    return (price.tpot_s or 0.0) / row.value, each / row.value
 
 
 def fit_power() -> tuple[float, float]:

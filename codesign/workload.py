@@ -15,6 +15,8 @@ class Workload:
     With `concurrency` such requests, of a single sequence, are served without end: so many are in flight, and a new one
     comes when one is answered (a closed loop). They join and leave the batch between its steps (Yu et al., "Orca: A
     Distributed Serving System for Transformer-Based Generative Models", OSDI 2022, section 3.1).
+
+    `server` names the serving software that samples the tokens; where it is None the likeliest is taken at no cost.
     """
 
     batch: int = 1
@@ -22,6 +24,7 @@ class Workload:
     output: int = 128
     chunk: int | None = None
     concurrency: int | None = None
+    server: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("batch", "input", "output"):

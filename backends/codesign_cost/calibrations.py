@@ -1,6 +1,7 @@
-"""Calibrations of families of chips: what was fitted once, on some of them, and holds for the others.
+"""Calibrations: what was fitted once, on some chips of a family or under some serving software, and holds for others.
 
-They are data, ``chip.calibration`` ops in ``data/calibrations/FAMILY.mlir``; a design names its family.
+They are data, ``chip.calibration`` ops: of families in ``data/calibrations/FAMILY.mlir``, a design names its own; of
+serving software in ``data/servers/SERVER.mlir``, a workload names it.
 """
 
 from functools import cache
@@ -23,27 +24,45 @@ def calibrations_of(family: str | None) -> tuple[Calibration, ...]:
     CostError
         When no such family was calibrated.
     """
-    if family is None:
-        return ()
-    if family not in families():
-        raise CostError(f"no family of chips is called '{family}'.{nearest(family, families())}")
-    return _read(family)
+    return () if family is None else _read("calibrations", family, "family of chips")
 
 
-@cache
+def calibration_of(server: str) -> Calibration:
+    """The calibration of a serving software.
+
+    Raises
+    ------
+    CostError
+        When no such software was calibrated.
+    """
+    (calibration,) = _read("servers", server, "serving software")
+    return calibration
+
+
 def families() -> tuple[str, ...]:
     """The names of the families that were calibrated."""
-    folder = files("codesign_cost").joinpath("data/calibrations")
-    return tuple(sorted(file.name.removesuffix(".mlir") for file in folder.iterdir() if file.name.endswith(".mlir")))
+    return _names("calibrations")
+
+
+def servers() -> tuple[str, ...]:
+    """The names of the serving software that was calibrated."""
+    return _names("servers")
+
+
+def _names(folder: str) -> tuple[str, ...]:
+    found = files("codesign_cost").joinpath("data", folder).iterdir()
+    return tuple(sorted(file.name.removesuffix(".mlir") for file in found if file.name.endswith(".mlir")))
 
 
 @cache
-def _read(family: str) -> tuple[Calibration, ...]:
-    name = f"{family}.mlir"
-    text = files("codesign_cost").joinpath("data/calibrations", name).read_text(encoding="utf-8")
+def _read(folder: str, name: str, kind: str) -> tuple[Calibration, ...]:
+    known = _names(folder)
+    if name not in known:
+        raise CostError(f"no {kind} is called '{name}'; calibrated: {', '.join(known)}.{nearest(name, known)}")
+    text = files("codesign_cost").joinpath("data", folder, f"{name}.mlir").read_text(encoding="utf-8")
     context = Context()
     context.load_dialect(Builtin)
     context.load_dialect(Chip)
-    module = parse_text(text, name, context)
+    module = parse_text(text, f"{name}.mlir", context)
     module.verify()
     return tuple(op.part() for op in module.ops if isinstance(op, CalibrationOp))

@@ -17,6 +17,7 @@ from codesign_cost.partition import share_of_chip
 from codesign_cost.points import PLAIN, Points, Rounds, folded
 from codesign_cost.reader import read_demand
 from codesign_cost.serving.continuous import closed_loop
+from codesign_cost.serving.sampling import sampling
 
 CAUSES = ("compute", "memory", "latency", "network")
 
@@ -51,7 +52,8 @@ def loads(
     Raises
     ------
     CostError
-        When a program holds an operation that the model does not know.
+        When a program holds an operation that the model does not know, or the workload names serving software that
+        was not calibrated.
     """
 
     def load(own: Program, rounds: Rounds, prefix: str = "") -> Load:
@@ -60,7 +62,11 @@ def loads(
             points = closed_loop(part, plan.pipeline, rounds)
         else:
             points = Points.of(replace(workload, batch=plan.of_replica(workload.batch)), plan.pipeline, rounds)
-        return Load(points, share_of_chip(read(own, points, plan), plan), prefix)
+        demand = share_of_chip(read(own, points, plan), plan)
+        # A draft's tokens are picked as the program says: only what is answered is sampled.
+        if workload.server is not None and own is program:
+            demand = Demand((*demand.tables, *sampling(own, points, workload.server).tables))
+        return Load(points, demand, prefix)
 
     if draft is None:
         return (load(program, PLAIN),)

@@ -11,6 +11,7 @@ from codesign.plan import Plan
 from codesign.plugins.manager import plugins
 from codesign.program import Program
 from codesign.workload import Workload
+from codesign_cost.calibrations import servers
 from codesign_cost.errors import CostError
 from codesign_cost.fit import Fit, fewest_chips
 from codesign_cost.plans import machine_of
@@ -45,6 +46,12 @@ class Measurement:
         """The model, stored as it was measured."""
         return _program(self.model, self.weights, self.kv)
 
+    @property
+    def server(self) -> str | None:
+        """The serving software under which it was measured, where that was calibrated."""
+        name = server_of(self.software)
+        return name if name in servers() else None
+
     def predict(self) -> float:
         """What the model predicts for it, in the row's unit.
 
@@ -62,7 +69,7 @@ class Measurement:
         if key is None or not assumptions(chip):
             return None
         result = self.price()
-        workload = Workload(result.batch, self.input, self.output)
+        workload = Workload(result.batch, self.input, self.output, server=self.server)
         found = intervals(self.program, chip, workload, plan=Plan(**result.plan))
         assert found is not None
         return None if found.low[key] == found.high[key] else (found.low[key], found.high[key])
@@ -77,7 +84,7 @@ class Measurement:
         # Requests for which there is no room wait.
         plan = Plan(tensor=chips * chip.chips)  # what the sources ran, or tell nothing else of
         room = max(1, Fit.of(program, machine_of(chip, plan), one).largest_batch)
-        workload = Workload(min(self.batch or room, room), self.input, self.output)
+        workload = Workload(min(self.batch or room, room), self.input, self.output, server=self.server)
         return price(program, chip, workload, plan=plan)
 
 
@@ -110,6 +117,11 @@ INTERVALS: Mapping[str, str] = {
     "energy_per_token": "energy_per_token_j",
 }
 """The metrics that are results with an interval, by the result's name."""
+
+
+def server_of(software: str) -> str:
+    """What the calibration of a serving software is called: ``vllm-0.11`` for ``vLLM 0.11 (…)``."""
+    return "-".join(software.casefold().split()[:2])
 
 
 @cache

@@ -11,6 +11,7 @@ from codesign.program import Program
 from codesign.speculation import Draft
 from codesign.workload import Workload
 from codesign_cost.area import chip_area
+from codesign_cost.calibrations import calibration_of
 from codesign_cost.combiner import CAUSES, Request, idle_joules, loads
 from codesign_cost.demand import Array
 from codesign_cost.energy import LAW as ENERGY
@@ -218,6 +219,9 @@ def _notes(program: Program, machine: Machine, law: Law, workload: Workload) -> 
     used = [part for part in machine.calibrations if part.law in (law.name, ENERGY)]
     for part in used:
         yield f"{part.law}: fitted on {part.fitted_on}, mean error {part.residual:.0%}"
+    if workload.server is not None:
+        part = calibration_of(workload.server)
+        yield f"{workload.server}: sampling fitted on {part.fitted_on}, mean error {part.residual:.0%}"
     if law.coefficients and not law.calibrations(machine):
         yield f"{law.name}: not calibrated for @{machine.design.name}, so nothing is lost: an upper bound on speed"
     cache = kv_cache_type(program)

@@ -46,6 +46,11 @@ def expert_ranks(program: Program) -> set[int]:
     return {op.ranks.value.data for op in exchanges}
 
 
+def vocabulary(program: Program) -> int:
+    """Logits of a token."""
+    return features(next(op for op in program.step.body.block.ops if isinstance(op, func.ReturnOp)).operands[0])
+
+
 def layer_count(program: Program) -> int:
     """Layers that repeat, or 1."""
     repeats = (op for op in program.step.walk() if isinstance(op, transformer.RepeatOp))

@@ -66,6 +66,13 @@ def cost(
             show_default=False,
         ),
     ] = None,
+    server: Annotated[
+        str | None,
+        typer.Option(
+            help="Serving software that samples the tokens, such as vllm-0.11; sampled at no cost if not given.",
+            show_default=False,
+        ),
+    ] = None,
     draft: Annotated[
         str | None,
         typer.Option(
@@ -104,7 +111,7 @@ def cost(
     from codesign.workload import Workload
 
     wanted = None if spec is None else load_spec(spec)
-    workload = Workload(batch, input, output, chunk, concurrency)
+    workload = Workload(batch, input, output, chunk, concurrency, server)
     drafted = _drafted(draft, draft_tokens, acceptance)
     asked = {"tensor": tensor, "sequence": sequence, "data": data, "pipeline": stages, "expert": expert}
     degrees = {name: degree for name, degree in asked.items() if degree is not None}

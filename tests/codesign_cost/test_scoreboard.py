@@ -15,11 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codesign.cli import main
-from codesign_cost.calibrations import calibrations_of, families
+from codesign_cost.calibrations import calibration_of, calibrations_of, families, servers
 from codesign_cost.laws import LAWS
 from codesign_cost.measurements import Measurement, read_measurements
 from codesign_cost.reader import weight_bytes
 from codesign_cost.scoreboard import Point, Score, Scoreboard, points, rank_correlation
+from codesign_cost.serving.sampling import BYTES
 
 DATA = files("codesign_cost").joinpath("data")
 
@@ -62,12 +63,12 @@ def test_operators_are_split_by_their_digest() -> None:
             assert row["split"] == ("test" if zlib.crc32(key.encode()) % 3 == 0 else "fit"), row
 
 
-def test_one_model_is_fitted_of_a_family_without_operators() -> None:
+def test_one_model_is_fitted_of_a_family_without_operators_and_of_serving_software() -> None:
     fitted = {(row.chip, row.model, row.metric) for row in read_measurements() if row.split == "fit"}
     assert fitted == {
         ("groq-lpu", "llama-2-70b", "decode_tokens_per_second"),
         ("wse-3", "llama-3.1-8b", "decode_tokens_per_second"),
-        ("h100", "llama-3.1-8b", "power"),
+        *(("h100", "llama-3.1-8b", metric) for metric in ("tokens_per_second", "tpot", "power", "energy_per_token")),
     }
 
 
@@ -77,6 +78,8 @@ def test_calibrations_name_what_their_laws_have() -> None:
         assert calibrations_of(family)
         for calibration in calibrations_of(family):
             assert set(calibration.values) <= known[calibration.law]
+    for server in servers():
+        assert set(calibration_of(server).values) == {BYTES}
 
 
 # Reached so far on rows that nothing was fitted to.
@@ -95,6 +98,9 @@ def test_calibrations_name_what_their_laws_have() -> None:
         ("a100", "tokens_per_second", ("TensorRT-LLM 0.8.0", "TensorRT-LLM 0.9.0", "LMDeploy 0.2"), 0.13),
         ("h100", "ttft", ("TensorRT-LLM 0.8.0", "TensorRT-LLM 0.9.0"), 0.15),
         ("a100", "ttft", ("TensorRT-LLM 0.8.0", "TensorRT-LLM 0.9.0"), 0.15),
+        ("h100", "tokens_per_second", ("vLLM 0.11 (ML.ENERGY)",), 0.09),
+        ("h100", "tpot", ("vLLM 0.11 (ML.ENERGY)",), 0.095),
+        ("h100", "energy_per_token", ("vLLM 0.11 (ML.ENERGY)",), 0.12),
         ("groq-lpu", "decode_tokens_per_second", ("GroqCloud",), 0.12),
     ],
 )
@@ -124,9 +130,8 @@ def test_the_committed_calibrations_are_what_the_fit_gives() -> None:
     assert spec.loader is not None
     calibrate = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(calibrate)
-    for family, text in calibrate.fits().items():
-        committed = DATA.joinpath("calibrations", f"{family}.mlir").read_text(encoding="utf-8")
-        assert committed == text
+    for name, text in calibrate.fits().items():
+        assert DATA.joinpath(f"{name}.mlir").read_text(encoding="utf-8") == text
 
 
 def test_the_command_writes_one_document(capsys: pytest.CaptureFixture[str]) -> None:

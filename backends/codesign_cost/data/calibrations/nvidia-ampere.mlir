@@ -37,7 +37,8 @@ chip.calibration @kernels {
     collective_step = 1.276e-06,
     scatter_launch = 3.958e-05,
     link_efficiency = 0.6973,
-    direct_efficiency = 0.493
+    direct_efficiency = 0.493,
+    exchange_overlap = 0.0
   },
   fitted_on = "TensorRT-LLM 1.0 operators on A100 SXM (AIConfigurator, Apache-2.0): 797 of product, 384 of decode, 417 of prefill, 50 of all_reduce",
   residual = 0.087
@@ -45,8 +46,8 @@ chip.calibration @kernels {
 chip.calibration @power {
   law = "energy",
   values = {
-    switching = 4.65
+    switching = 5.33
   },
   fitted_on = "Llama-3.1-8B in bfloat16 on one H100 SXM under vLLM 0.11, 8 to 691 requests at once (ML.ENERGY, 2025-12)",
-  residual = 0.061
+  residual = 0.010
 }

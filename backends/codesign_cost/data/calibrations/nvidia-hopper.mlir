@@ -37,7 +37,8 @@ chip.calibration @kernels {
     collective_step = 5.658e-07,
     scatter_launch = 2.238e-05,
     link_efficiency = 0.7812,
-    direct_efficiency = 0.6556
+    direct_efficiency = 0.6556,
+    exchange_overlap = 0.0
   },
   fitted_on = "TensorRT-LLM 1.3 operators on H100 SXM (AIConfigurator, Apache-2.0): 695 of product, 428 of decode, 340 of prefill, 43 of all_reduce",
   residual = 0.094
@@ -45,8 +46,8 @@ chip.calibration @kernels {
 chip.calibration @power {
   law = "energy",
   values = {
-    switching = 4.65
+    switching = 5.33
   },
   fitted_on = "Llama-3.1-8B in bfloat16 on one H100 SXM under vLLM 0.11, 8 to 691 requests at once (ML.ENERGY, 2025-12)",
-  residual = 0.061
+  residual = 0.010
 }
