@@ -15,7 +15,7 @@ from codesign.evaluation import TOKENS, WINDOW, Evaluation, score, windows_of
 from codesign.files import write_whole
 from codesign.generation import Sampling, generate
 from codesign.ir import apply_passes, parse_module, parse_passes
-from codesign.plan import Degrees
+from codesign.plan import Degrees, Pools
 from codesign.plugins.backend import (
     AnyArray,
     Cost,
@@ -292,6 +292,7 @@ def cost(
     chips: int | None = None,
     degrees: Degrees | None = None,
     draft: Draft | None = None,
+    pools: Sequence[Pools] = (),
     model: str | None = None,
 ) -> Cost:
     """Price a request on the chip that the program was compiled for, or on `chips` of it, its tokens proposed by a
@@ -299,9 +300,12 @@ def cost(
 
     Several chips divide the model as is fastest; `degrees`, such as ``{"tensor": 4, "data": 2}``, fixes some or all of
     the degrees of :class:`codesign.plan.Plan`, and needs as many chips if none are given.
+
+    With `pools`, chips that work on prompts and chips that generate stand apart: the fastest of these divisions is
+    priced, and `chips` is theirs. The workload states a concurrency.
     """
     backend = plugins().backend(CostModel, model)
-    return backend.cost(program, workload or Workload(), chips=chips, degrees=degrees, draft=draft)
+    return backend.cost(program, workload or Workload(), chips=chips, degrees=degrees, draft=draft, pools=pools)
 
 
 def validate(*, source: str = "", model: str | None = None) -> Validation:

@@ -77,5 +77,36 @@ class Plan:
         return ", ".join(f"{name} {degree}" for name, degree in self.degrees.items() if degree > 1) or "one chip"
 
 
+@dataclass(frozen=True)
+class Pools:
+    """Chips that work on prompts, and others that generate from the caches of those (disaggregated serving)."""
+
+    prefill: int
+    decode: int
+
+    def __post_init__(self) -> None:
+        for name, chips in asdict(self).items():
+            if chips < 1:
+                raise UsageError(f"pools: {name} must have at least 1 chip, got {chips}")
+
+    @property
+    def chips(self) -> int:
+        """Chips of both."""
+        return self.prefill + self.decode
+
+    @classmethod
+    def of(cls, chips: int) -> "tuple[Pools, ...]":
+        """Every division of so many chips.
+
+        Raises
+        ------
+        UsageError
+            When there are fewer than two.
+        """
+        if chips < 2:
+            raise UsageError(f"pools: two of them need at least 2 chips, got {chips}")
+        return tuple(cls(prefill, chips - prefill) for prefill in range(1, chips))
+
+
 DEGREES = tuple(field.name for field in fields(Plan))
 """The names of all degrees."""

@@ -1,9 +1,10 @@
 """The cost model as a backend."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from codesign.chips import Chip
-from codesign.plan import Degrees
+from codesign.plan import Degrees, Pools
 from codesign.plugins import API_VERSION
 from codesign.plugins.backend import Capabilities, Support
 from codesign.program import TARGET, Program
@@ -11,8 +12,9 @@ from codesign.speculation import Draft
 from codesign.workload import Workload
 from codesign_cost.errors import CostError
 from codesign_cost.plans import fastest
+from codesign_cost.pools import price_pools
 from codesign_cost.price import price
-from codesign_cost.ranges import intervals
+from codesign_cost.ranges import assumptions, intervals
 from codesign_cost.reader import unknown_operations
 from codesign_cost.result import CostResult
 from codesign_cost.scoreboard import Scoreboard, points
@@ -38,9 +40,10 @@ class CostBackend:
         chips: int | None = None,
         degrees: Degrees | None = None,
         draft: Draft | None = None,
+        pools: Sequence[Pools] = (),
     ) -> CostResult:
         """The price of one request on `chips` of the program's chip, by the fastest plan with these `degrees`, with a
-        `draft` if any.
+        `draft` if any; or on the fastest of several divisions into `pools`.
 
         Raises
         ------
@@ -51,6 +54,8 @@ class CostBackend:
             raise CostError("the program targets no chip; compile it for one, or name one with --chip")
         # The chip is read where it stands: the module was verified when the program was compiled.
         chip = Chip(program.module, program.name)
+        if pools:
+            return self._disaggregated(program, chip, workload, pools, degrees, draft)
         plan = fastest(program, chip, workload, chips=chips, degrees=degrees, draft=draft)
         result = price(program, chip, workload, chips=chips, plan=plan, draft=draft)
         open_ = intervals(program, chip, workload, chips=chips, plan=plan, draft=draft)
@@ -61,6 +66,23 @@ class CostBackend:
         if not open_.fits:
             notes.append("the model does not fit where the memory is at the low end of its range")
         return replace(result, intervals=open_.to_dict(), notes=(*result.notes, *notes))
+
+    def _disaggregated(
+        self,
+        program: Program,
+        chip: Chip,
+        workload: Workload,
+        pools: Sequence[Pools],
+        degrees: Degrees | None,
+        draft: Draft | None,
+    ) -> CostResult:
+        if draft is not None:
+            raise CostError("a draft on separate pools is not modelled: expected no --draft, or no pools")
+        result = price_pools(program, chip, workload, pools, degrees)
+        assumed = ", ".join(map(str, assumptions(chip)))
+        if not assumed:
+            return result
+        return replace(result, notes=(*result.notes, f"assumed, and taken as stated: {assumed}"))
 
     def validate(self, *, source: str = "") -> Scoreboard:
         """Every measurement that is not excluded beside its prediction, of the sources with `source` in their name."""

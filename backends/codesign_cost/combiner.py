@@ -21,12 +21,29 @@ from codesign_cost.serving.sampling import sampling
 
 CAUSES = ("compute", "memory", "latency", "network")
 
+Read = Callable[[Program, Points, Plan], Demand]
+"""What reads a program's demand of all chips of a replica at points."""
+
 
 def read_points(program: Program, points: Points, plan: Plan) -> Demand:
     """The demand of all chips of a replica at `points`."""
     return read_demand(
         program, batch=points.batch, tokens=points.tokens, past=points.past, logits=points.logits, plan=plan
     )
+
+
+class ReadOnce:
+    """Reads as :func:`read_points` does; a demand that several plans have in common is read once."""
+
+    def __init__(self) -> None:
+        self.demands: dict[tuple[object, ...], Demand] = {}
+
+    def __call__(self, program: Program, points: Points, plan: Plan) -> Demand:
+        steps = (points.batch, points.tokens, points.past, points.logits)
+        key = (program.module, *(own.tobytes() for own in steps), plan.pool, plan.expert > 1)
+        if key not in self.demands:
+            self.demands[key] = read_points(program, points, plan)
+        return self.demands[key]
 
 
 @dataclass(frozen=True)
@@ -38,13 +55,30 @@ class Load:
     demand: Demand
     prefix: str = ""
 
+    @classmethod
+    def at(
+        cls,
+        program: Program,
+        points: Points,
+        plan: Plan,
+        read: Read = read_points,
+        *,
+        server: str | None = None,
+        prefix: str = "",
+    ) -> "Load":
+        """The load of a replica of `plan` at `points`, sampled by a `server` where one is named."""
+        demand = share_of_chip(read(program, points, plan), plan)
+        if server is not None:
+            demand = Demand((*demand.tables, *sampling(program, points, server).tables))
+        return cls(points, demand, prefix)
+
 
 def loads(
     program: Program,
     workload: Workload,
     plan: Plan,
     draft: Draft | None = None,
-    read: Callable[[Program, Points, Plan], Demand] = read_points,
+    read: Read = read_points,
 ) -> tuple[Load, ...]:
     """The loads of a replica's part of a workload: of a server where it states a concurrency, else of a batch in step;
     and of its draft. `read` may remember what it has read before.
@@ -62,11 +96,9 @@ def loads(
             points = closed_loop(part, plan.pipeline, rounds)
         else:
             points = Points.of(replace(workload, batch=plan.of_replica(workload.batch)), plan.pipeline, rounds)
-        demand = share_of_chip(read(own, points, plan), plan)
         # A draft's tokens are picked as the program says: only what is answered is sampled.
-        if workload.server is not None and own is program:
-            demand = Demand((*demand.tables, *sampling(own, points, workload.server).tables))
-        return Load(points, demand, prefix)
+        server = workload.server if own is program else None
+        return Load.at(own, points, plan, read, server=server, prefix=prefix)
 
     if draft is None:
         return (load(program, PLAIN),)
@@ -141,9 +173,13 @@ class Request:
         chips = plan.replicas(workload.in_flight) * plan.tensor * plan.sequence
         return cls(tuple(spent), chips, EnergyRates.of(machine))
 
+    @property
+    def _none(self) -> Array:
+        return np.zeros((len(self.spent[0].weights), 1))
+
     def seconds(self) -> Array:
-        """Seconds of prefill and decode, ``[2, designs]``."""
-        return sum((own.seconds(own.usage.seconds) for own in self.spent), np.zeros((2, 1)))
+        """Seconds of prefill and decode, or whatever the points are summed up to, ``[2, designs]``."""
+        return sum((own.seconds(own.usage.seconds) for own in self.spent), self._none)
 
     def joules(self) -> dict[str, Array]:
         """Joules of both phases on all chips by cause, without what idles; ``[2, designs]`` each."""
@@ -158,7 +194,7 @@ class Request:
 
     def by_cause(self) -> dict[str, Array]:
         """Seconds of both phases by what they are spent on."""
-        found: dict[str, Array] = {cause: np.zeros((2, 1)) for cause in CAUSES}
+        found: dict[str, Array] = dict.fromkeys(CAUSES, self._none)
         for own in self.spent:
             for cause, seconds in own.by_cause():
                 if seconds.any():
@@ -171,7 +207,7 @@ class Request:
         for own in self.spent:
             for operation, seconds in zip(own.table.names, own.by_operation(), strict=True):
                 name = own.prefix + operation
-                found[name] = found.get(name, np.zeros((2, 1))) + seconds
+                found[name] = found.get(name, self._none) + seconds
         return found
 
 

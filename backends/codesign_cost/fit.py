@@ -82,15 +82,23 @@ def _held_bytes(program: Program, plan: Plan) -> int:
 
 
 def _sequence_bytes(program: Program, plan: Plan, workload: Workload) -> int:
+    return cache_bytes(program, plan, workload.context)
+
+
+def cache_bytes(program: Program, plan: Plan, tokens: int) -> int:
+    """Bytes of the keys and values of `tokens` tokens of a sequence on all chips of `tensor` together, of which each
+    has room for as many KV heads as the one with the most."""
     cache = kv_cache_type(program)
     if cache is None:
         return 0
     heads = cache.heads.data
-    return cache.nbytes(1, workload.context) * -(-heads // plan.tensor) * plan.tensor // heads
+    return cache.nbytes(1, tokens) * -(-heads // plan.tensor) * plan.tensor // heads
 
 
-def check(program: Program, machine: Machine, workload: Workload, draft: Draft | None = None) -> Fit:
-    """The fit of a program.
+def check(
+    program: Program, machine: Machine, workload: Workload, draft: Draft | None = None, *, pool: str | None = None
+) -> Fit:
+    """The fit of a program, in the `pool` of this name where chips are divided into pools.
 
     Raises
     ------
@@ -105,15 +113,16 @@ def check(program: Program, machine: Machine, workload: Workload, draft: Draft |
         return fit
     available = int(np.min(fit.available))
     tries = ["a narrower format", "a smaller batch or context"]
-    if fit.largest_batch:
+    if fit.largest_batch and (pool is None or workload.concurrency is not None):
         option = "--batch" if workload.concurrency is None else "--concurrency"
         tries.insert(0, f"{option} {fit.largest_batch}")
     more = fewest_chips(program, machine, workload, draft)
     if more is not None:
-        tries.insert(0, f"--chips {more}")
+        tries.insert(0, f"--chips {more}" if pool is None else f"--{pool}-chips {more}")
     subject = program.name if draft is None else f"{program.name} with its draft {draft.program.name}"
+    where = "" if pool is None else f"in the {pool} pool, "
     raise DoesNotFitError(
-        f"{subject} does not fit on {machine.plan.chips} of @{machine.design.name}: "
+        f"{subject} does not fit {where}on {machine.plan.chips} of @{machine.design.name}: "
         f"weights of {size(fit.weights)} and a KV cache of {size(fit.cache)} need {size(fit.needed)} of "
         f"{level(machine)}; available {size(available)}, short by {size(fit.needed - available)}. "
         f"Try {', '.join(tries[:-1])}, or {tries[-1]}.",

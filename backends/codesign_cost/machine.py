@@ -58,6 +58,10 @@ class Machine:
         """All chips, those included that the plan leaves idle."""
         return max(self.count, self.plan.chips)
 
+    def holding(self, needed: int) -> "Machine":
+        """This machine with what a model needs, in bytes of all chips together, on it: in SRAM where there is room."""
+        return replace(self, resident=needed <= self.plan.chips * self.sram_capacity())
+
     def parts(self, kind: type[P]) -> list[tuple[int, P]]:
         """The parts of one kind, of the chip and of its cores, each with how many of it the chip has."""
         found = [(part.count, part) for part in self.design.all(kind)]

@@ -12,13 +12,11 @@ from codesign.plan import DEGREES, Degrees, Plan
 from codesign.program import Program
 from codesign.speculation import Draft
 from codesign.workload import Workload
-from codesign_cost.combiner import Request, loads, read_points
-from codesign_cost.demand import Demand
+from codesign_cost.combiner import ReadOnce, Request, loads
 from codesign_cost.errors import CostError
 from codesign_cost.fit import Fit, check
 from codesign_cost.laws import law_of
 from codesign_cost.machine import Machine
-from codesign_cost.points import Points
 from codesign_cost.reader import expert_count, expert_ranks, layer_count
 from codesign_dialects.chip import Link, System, SystemOp
 
@@ -88,13 +86,7 @@ def fastest(
     base = machine_of(chip, chips=chips or max(-(-least // chip.chips), 1))
     if base.count == 1 and not fixed:
         return Plan()
-    found = list(dict.fromkeys(_Space(program, workload, base.count, fixed).plans()))
-    if not found:
-        wanted = ", ".join(f"{name} {degree}" for name, degree in fixed.items())
-        raise CostError(
-            f"no plan for {base.count} chips has {wanted}; expected degrees whose product, without expert, is at most "
-            f"{base.count}, and expert a multiple of tensor that divides the chips of a stage"
-        )
+    found = possible_plans(program, workload, base.count, fixed)
     if len(found) == 1:
         return found[0]
     trial = _Trial(program, base, workload, draft)
@@ -105,6 +97,25 @@ def fastest(
     if best is None:
         trial.refuse()
     return best
+
+
+def possible_plans(program: Program, workload: Workload, chips: int, degrees: Degrees) -> list[Plan]:
+    """The plans for at most `chips` chips that have these degrees and those that the program states.
+
+    Raises
+    ------
+    CostError
+        When there is none.
+    """
+    fixed = _stated(program, degrees)
+    found = list(dict.fromkeys(_Space(program, workload, chips, fixed).plans()))
+    if found:
+        return found
+    wanted = ", ".join(f"{name} {degree}" for name, degree in fixed.items())
+    raise CostError(
+        f"no plan for {chips} chips has {wanted}; expected degrees whose product, without expert, is at most "
+        f"{chips}, and expert a multiple of tensor that divides the chips of a stage"
+    )
 
 
 def _stated(program: Program, degrees: Degrees) -> Degrees:
@@ -173,12 +184,12 @@ class _Space:
 
 
 class _Trial:
-    """Prices plans by time alone; a demand that several have in common is read once."""
+    """Prices plans by time alone."""
 
     def __init__(self, program: Program, machine: Machine, workload: Workload, draft: Draft | None):
         self.program, self.machine, self.workload, self.draft = program, machine, workload, draft
         self.law = law_of(machine)
-        self.demands: dict[tuple[object, ...], Demand] = {}
+        self.read = ReadOnce()
         self.refused: list[CostError] = []
         self.short: list[tuple[float, Machine]] = []
 
@@ -210,16 +221,9 @@ class _Trial:
         if missing > 0:
             self.short.append((missing, machine))
             return None
-        machine = replace(machine, resident=bool(np.all(fit.needed <= plan.chips * machine.sram_capacity())))
-        asked = loads(self.program, self.workload, plan, self.draft, self._read)
+        machine = machine.holding(fit.needed)
+        asked = loads(self.program, self.workload, plan, self.draft, self.read)
         return float(Request.on(asked, machine, self.law, self.workload).seconds().sum())
-
-    def _read(self, program: Program, points: Points, plan: Plan) -> Demand:
-        steps = (points.batch, points.tokens, points.past, points.logits)
-        key = (program.module, *(own.tobytes() for own in steps), plan.pool, plan.expert > 1)
-        if key not in self.demands:
-            self.demands[key] = read_points(program, points, plan)
-        return self.demands[key]
 
 
 def _powers(most: int) -> list[int]:

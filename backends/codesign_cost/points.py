@@ -1,5 +1,6 @@
 """Points: the few steps of the model at which a workload is priced, each standing for many."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -97,8 +98,28 @@ def generation(workload: Workload, rounds: Rounds = PLAIN) -> tuple[Array, Array
     return workload.input + positions, weights * rounds.passes / rounds.gain
 
 
+def generations(workload: Workload, sizes: Sequence[float], stages: int = 1) -> Points:
+    """The generations of batches of several `sizes`, each summed up by a row of `weights` and `work` of its own.
+
+    The first point is a prompt's, as in any points, and counts nothing.
+    """
+    past, steps = generation(workload)
+    batch = np.asarray(sizes, np.float64)
+    parts = np.minimum(stages, batch)
+    weights = np.zeros((len(batch), 1 + len(batch) * len(past)))
+    weights[:, 1:] = np.kron(np.eye(len(batch)), steps)
+    return Points(
+        batch=np.append(1.0, np.repeat(batch / parts, len(past)))[None],
+        tokens=np.append(workload.input, np.ones(weights.shape[1] - 1))[None],
+        past=np.append(0.0, np.tile(past, len(batch)))[None],
+        logits=np.ones((1, weights.shape[1])),
+        weights=weights,
+        work=parts[:, None] * weights,
+    )
+
+
 def folded(weights: Array, table: Table) -> Array:
-    """Weights ``[2, points]`` for a table, which may have folded all points after the first into one."""
+    """Weights ``[phases, points]`` for a table, which may have folded all points after the first into one."""
     if table.repeat.shape[1] == weights.shape[1]:
         return weights
     return np.stack([weights[:, 0], weights[:, 1:].sum(axis=1)], axis=1)

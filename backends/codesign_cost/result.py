@@ -16,7 +16,10 @@ class CostResult:
     `tokens_per_second_per_user` is its share of each. `tpot_s` is the mean of the tokens after the first, None when
     there are none. `energy_per_token_j` is the request's joules over its output tokens, within `boundary`: the chips
     and their memory, or the whole system at its wall.
-    `plan` tells the degrees of parallelism, as `codesign.plan.Plan` names them.
+    `plan` tells the degrees of parallelism, as `codesign.plan.Plan` names them. Separate pools for prompts and
+    generation each have a plan and a memory of their own: `pools` tells those in place of `plan` and `memory`, how busy
+    each is and the most requests a second that it could answer, and the transfer between them; what the causes of a
+    phase leave of its seconds is then waiting, and in decode the transfer.
     `money` tells of one chip what is paid for it, what it costs to build and to develop.
     `intervals` holds ``{"low", "high", "widest"}`` of each result that the chip's assumed figures leave open, the last
     the figure that moves it most.
@@ -27,6 +30,7 @@ class CostResult:
     chip: str
     chips: int
     plan: Mapping[str, int]
+    pools: Mapping[str, object] | None
     batch: int
     concurrency: int | None
     draft: Mapping[str, object] | None

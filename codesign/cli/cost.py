@@ -13,6 +13,7 @@ from codesign.cli.output import Output, note, progress, quantity, write_json
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from codesign.plan import Pools
     from codesign.speculation import Draft
 
 Document = Mapping[str, object]
@@ -73,6 +74,20 @@ def cost(
             show_default=False,
         ),
     ] = None,
+    prefill_chips: Annotated[
+        int | None,
+        typer.Option(
+            help="Chips that work on prompts alone, apart from those that generate; needs --concurrency.",
+            show_default=False,
+        ),
+    ] = None,
+    decode_chips: Annotated[
+        int | None,
+        typer.Option(help="Chips that generate from the caches of those.", show_default=False),
+    ] = None,
+    separate: Annotated[
+        bool, typer.Option("--separate", help="Divide --chips into two such pools, as is fastest.")
+    ] = False,
     draft: Annotated[
         str | None,
         typer.Option(
@@ -112,6 +127,7 @@ def cost(
 
     wanted = None if spec is None else load_spec(spec)
     workload = Workload(batch, input, output, chunk, concurrency, server)
+    pools = _pools(chips, prefill_chips, decode_chips, separate)
     drafted = _drafted(draft, draft_tokens, acceptance)
     asked = {"tensor": tensor, "sequence": sequence, "data": data, "pipeline": stages, "expert": expert}
     degrees = {name: degree for name, degree in asked.items() if degree is not None}
@@ -122,7 +138,8 @@ def cost(
             design = api.load_chip(name)
             compiled = api.compile(program, design, pipeline)
             proposal = drafted and replace(drafted, program=api.compile(drafted.program, design, pipeline))
-            document = api.cost(compiled, workload, chips=chips, degrees=degrees, draft=proposal).to_dict()
+            price = api.cost(compiled, workload, chips=chips, degrees=degrees, draft=proposal, pools=pools)
+            document = price.to_dict()
             if token_price is not None:
                 document["break_even_chips"] = break_even(document, token_price)
             if wanted is not None:
@@ -134,6 +151,25 @@ def cost(
     Output().show(price_table(documents))
     load = f"batch {batch}" if concurrency is None else f"{concurrency} requests in flight"
     note(f"{program.name}, {load}, {input} tokens in, {output} out")
+
+
+def _pools(chips: int | None, prefill: int | None, decode: int | None, separate: bool) -> "tuple[Pools, ...]":
+    """The pools of the options, which name both, or leave their division open."""
+    from codesign.errors import UsageError
+    from codesign.plan import Pools
+
+    named = prefill is not None or decode is not None
+    if separate:
+        if named or chips is None:
+            raise UsageError(
+                "--separate divides --chips: expected that, and neither --prefill-chips nor --decode-chips"
+            )
+        return Pools.of(chips)
+    if not named:
+        return ()
+    if prefill is None or decode is None or chips is not None:
+        raise UsageError("pools are --prefill-chips and --decode-chips: expected both, and no --chips")
+    return (Pools(prefill, decode),)
 
 
 def _drafted(model: str | None, tokens: int | None, acceptance: float | None) -> "Draft | None":
@@ -174,11 +210,15 @@ def price_table(documents: Sequence[Document]) -> "Table":
     for document in documents:
         count = cast(int, document["chips"])
         table.add_column(f"{count} {document['chip']}" if count > 1 else str(document["chip"]), justify="right")
+    pooled = any(document.get("pools") for document in documents)
     for title, key, unit in _ROWS:
         table.add_row(title, *(_figure(document, key, unit) for document in documents))
-    if any(cast(int, document["chips"]) > 1 for document in documents):
+    if pooled:
+        for title, name in (("prefill pool", "prefill"), ("decode pool", "decode"), ("transfer", "transfer")):
+            table.add_row(title, *(_pool(document, name) for document in documents))
+    elif any(cast(int, document["chips"]) > 1 for document in documents):
         table.add_row("plan", *(_plan(document) for document in documents))
-    table.add_row("bound by", *(str(document["bound"]) for document in documents))
+    table.add_row("bound by", *(_bound(document) for document in documents))
     if any("break_even_chips" in document for document in documents):
         counts = [cast("int | None", document.get("break_even_chips")) for document in documents]
         table.add_row("chips that pay for themselves", *("never" if own is None else f"{own:,}" for own in counts))
@@ -221,6 +261,22 @@ def _verdict(line: Document) -> str:
         return "missed: not known"
     by = "" if factor is None else f": {factor:.3g} times the bound"
     return f"missed{by}" if met is False else f"open{by or ': met as stated'}"
+
+
+def _pool(document: Document, name: str) -> str:
+    """A pool or the transfer: what it is, and the share of what it could answer."""
+    own = cast("Mapping[str, Mapping[str, float]]", document["pools"])[name]
+    if name == "transfer":
+        return f"{quantity(own['bytes'], 'B')} in {quantity(own['seconds'], 's')}, {own['utilization']:.0%} used"
+    chips = "1 chip" if own["chips"] == 1 else f"{own['chips']} chips, {_plan(own)}"
+    return f"{chips}, {own['utilization']:.0%} used"
+
+
+def _bound(document: Document) -> str:
+    pools = cast("Document | None", document.get("pools"))
+    if pools is None or pools["bottleneck"] == "transfer":
+        return str(document["bound"]) if pools is None else "the transfer"
+    return f"{document['bound']} of the {pools['bottleneck']} pool"
 
 
 def _plan(document: Document) -> str:

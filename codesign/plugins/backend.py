@@ -8,7 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from codesign.plan import Degrees
+from codesign.plan import Degrees, Pools
 from codesign.program import Program
 from codesign.speculation import Draft
 from codesign.workload import Workload
@@ -161,10 +161,12 @@ class CostModel(Backend, Protocol):
         chips: int | None = None,
         degrees: Degrees | None = None,
         draft: Draft | None = None,
+        pools: Sequence[Pools] = (),
     ) -> Cost:
         """The price of one request on `chips` of the chip together, a system counting its own as well, which divide the
         model among them by these `degrees` (those of :class:`codesign.plan.Plan`) and others that the backend chooses;
-        by default on as few chips as the degrees need. With any `draft`."""
+        by default on as few chips as the degrees need. With any `draft`. With `pools`, on the fastest of these
+        divisions into chips for prompts and chips that generate, in place of `chips`."""
         ...
 
 

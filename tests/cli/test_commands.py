@@ -123,6 +123,9 @@ def test_eval_refuses(codesign, arguments, code, message):
     assert outcome.code == code and message in outcome.error
 
 
+DRAFT = ("--draft", "embedded", "--draft-tokens", 2, "--acceptance", 0.5)
+
+
 def test_cost_of_one_chip_is_a_document_and_of_several_a_list(codesign):
     asked = ("cost", "embedded", "-p", INT8, "--input", 64, "--output", 32, "--json", "--chip", "edge")
     one = document(codesign(*asked))
@@ -140,6 +143,33 @@ def test_cost_table_has_a_column_a_chip(codesign):
     assert head.split() == ["edge", "h100"]
     for row in ("time to first token", "tokens/s", "energy per token", "area", "bound by"):
         assert row in outcome.out
+
+
+def test_cost_of_separate_pools(codesign, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    asked = ("cost", "embedded", "--chip", "h100", "--input", 64, "--output", 32, "--concurrency", 8)
+    named = document(codesign(*asked, "--prefill-chips", 1, "--decode-chips", 2, "--json"))
+    assert (named["plan"], named["memory"], named["chips"]) == ({}, {}, 3)
+    found = document(codesign(*asked, "--chips", 3, "--separate", "--json"))
+    assert found["tokens_per_second"] >= named["tokens_per_second"]
+    shown = codesign(*asked, "--chips", 3, "--separate").out
+    for row in ("prefill pool", "decode pool", "transfer", f"of the {found['pools']['bottleneck']} pool"):
+        assert row in shown
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        (("--prefill-chips", 1, "--concurrency", 8), 2, "expected both, and no --chips"),
+        (("--prefill-chips", 1, "--decode-chips", 0, "--concurrency", 8), 2, "decode must have at least 1 chip, got 0"),
+        (("--separate", "--concurrency", 8), 2, "--separate divides --chips"),
+        (("--prefill-chips", 1, "--decode-chips", 1), 1, "expected --concurrency"),
+        (("--prefill-chips", 1, "--decode-chips", 1, "--concurrency", 8, *DRAFT), 1, "expected no --draft"),
+    ],
+)
+def test_cost_refuses_pools_that_make_no_sense(codesign, options, code, message):
+    outcome = codesign("cost", "embedded", "--chip", "h100", *options)
+    assert outcome.code == code and message in outcome.error
 
 
 def test_cost_against_a_spec(codesign, monkeypatch):

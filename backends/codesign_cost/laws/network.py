@@ -77,6 +77,23 @@ def exchange(table: Collectives, machine: Machine, values: Values, width: float)
     return Usage(seconds=seconds, network=network, latency=seconds - network, link_bytes=moved)
 
 
+def transfer(size: float, chips: int, machine: Machine, values: Values) -> float:
+    """Seconds in which a chip sends `size` bytes to another, over the innermost links that join `chips` of them.
+
+    Raises
+    ------
+    CostError
+        When none join so many.
+    """
+    for link in machine.links:
+        joined = _joined(link)
+        if joined is None or joined >= chips:
+            bandwidth = link.bandwidth * link.count * values["link_efficiency"]
+            return float(values["collective_launch"] + _step(link, values) + size / bandwidth)
+    last = machine.links[-1]
+    raise CostError(f"@{last.name} joins {_joined(last)} chips; pools of {chips} cannot reach each other by it")
+
+
 def levels_of(links: Sequence[Link], ranks: int, stride: int) -> tuple[int, ...]:
     """How many of `ranks` chips, `stride` places from each other, each level of links joins, the innermost first.
 
