@@ -15,7 +15,9 @@ from codesign.program import Program, check_version
 from codesign_dialects.microcode import ProgramOp
 from codesign_dialects.text import parse_text
 
-BEFORE_MICROCODE = frozenset(("quantize", "sparsify", "moefy", "route-moe", "block-attention", "fuse", "specialize"))
+BEFORE_MICROCODE = frozenset(
+    ("rotate", "quantize", "sparsify", "moefy", "route-moe", "block-attention", "fuse", "specialize")
+)
 """Passes that change what ``lower-to-microcode`` reads."""
 
 Passes = dict[str, Callable[[], type[ModulePass]]]

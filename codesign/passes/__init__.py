@@ -19,6 +19,12 @@ def _sparsify() -> "type[ModulePass]":
     return SparsifyPass
 
 
+def _rotate() -> "type[ModulePass]":
+    from codesign.passes.rotate import RotatePass
+
+    return RotatePass
+
+
 def _moefy() -> "type[ModulePass]":
     from codesign.passes.moefy import MoefyPass
 
@@ -88,6 +94,7 @@ def _schedule() -> "type[ModulePass]":
 PASSES: "dict[str, Callable[[], type[ModulePass]]]" = {
     "quantize": _quantize,
     "sparsify": _sparsify,
+    "rotate": _rotate,
     "moefy": _moefy,
     "route-moe": _route_moe,
     "block-attention": _block_attention,

@@ -103,7 +103,7 @@ def _norms(module: ModuleOp) -> Iterator[Norm]:
         if name is None or not isinstance(op, RMSNormOp | LayerNormOp):
             continue
         bias = weight_name(op.bias) if isinstance(op, LayerNormOp) and op.bias is not None else None
-        readers.setdefault(name, []).extend(_readers(op.result))
+        readers.setdefault(name, []).extend(readers_of(op.result))
         found[name] = Norm(name, op.weight_offset if isinstance(op, RMSNormOp) else 0.0, bias, ())
     for name, norm in found.items():
         known = [reader for reader in dict.fromkeys(readers[name]) if reader is not None]
@@ -111,7 +111,7 @@ def _norms(module: ModuleOp) -> Iterator[Norm]:
             yield Norm(norm.weight, norm.offset, norm.bias, tuple(known))
 
 
-def _readers(value: SSAValue) -> Iterator[str | None]:
+def readers_of(value: SSAValue) -> Iterator[str | None]:
     """The weights that multiply `value`, through the dispatch of tokens to experts; None for any other use."""
     for use in value.uses:
         op = use.operation
@@ -120,9 +120,9 @@ def _readers(value: SSAValue) -> Iterator[str | None]:
         elif isinstance(op, MoEOp) and op.input is value:
             yield from map(weight_name, (op.gate, op.up))
         elif isinstance(op, DispatchOp) and op.input is value:
-            yield from _readers(op.dispatched)
+            yield from readers_of(op.dispatched)
         elif isinstance(op, AllToAllOp):
-            yield from _readers(op.result)
+            yield from readers_of(op.result)
         else:
             yield None
 

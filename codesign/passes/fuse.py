@@ -57,11 +57,11 @@ class FusePass(ProgramPass):
             _fuse_products(program)
         if "residuals" in self.only:
             _fuse_residuals(program.module)
-        _drop_unread(program, read)
+        drop_unread(program, read)
         return program
 
 
-def _drop_unread(program: Program, read: Iterable[str]) -> None:
+def drop_unread(program: Program, read: Iterable[str]) -> None:
     """Drop what of the parameters `read` before is not read any more."""
     for op in [op for op in program.module.walk() if isinstance(op, GetOp) and not op.result.uses]:
         Rewriter.erase_op(op)
