@@ -121,11 +121,14 @@ class Spent:
 
     def seconds(self, quantity: Array) -> Array:
         """Seconds of a run of each operation over all operations, runs and steps, ``[2, designs]``."""
-        return self.weights @ (quantity * self.table.repeat).sum(axis=0)
+        return self._summed(quantity, self.weights)
 
-    def done(self, quantity: Array | float) -> Array:
+    def done(self, quantity: Array) -> Array:
         """What a run of each operation does, over all operations, runs and steps of all stages, ``[2, designs]``."""
-        return self.work @ (quantity * self.table.repeat).sum(axis=0)
+        return self._summed(quantity, self.work)
+
+    def _summed(self, quantity: Array, weights: Array) -> Array:
+        return np.einsum("opd,kop->kd", quantity, weights[:, None] * self.table.repeat[..., 0])
 
     def by_cause(self) -> Iterator[tuple[str, Array]]:
         """Seconds by what they are spent on."""
@@ -185,10 +188,10 @@ class Request:
         """Joules of both phases on all chips by cause, without what idles; ``[2, designs]`` each."""
         found: dict[str, Array] = {}
         for own in self.spent:
-            for cause, joules in self.energy.joules(own.usage).items():
-                if isinstance(joules, float):
+            for cause, (done, joules) in self.energy.causes(own.usage).items():
+                if isinstance(done, float):
                     continue  # nothing of this kind
-                total = self.chips * own.done(joules)
+                total = self.chips * joules * own.done(done)
                 found[cause] = found[cause] + total if cause in found else total
         return found
 

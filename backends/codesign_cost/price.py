@@ -1,8 +1,9 @@
 """The price of a request: fit, time, energy, area, money, of one design in full or of many at once in short."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
+from numpy.typing import NDArray
 
 from codesign.chips import Chip
 from codesign.plan import Plan
@@ -24,7 +25,7 @@ from codesign_cost.summary import Outcome, idle_note, price_of_one, summarize, w
 from codesign_cost.variants import Changes, vary
 from codesign_dialects.chip import Vector
 
-_CHUNK = 4096
+_BLOCK = 8192
 """Designs priced together: enough to hide what a call costs, few enough for the processor's cache."""
 
 
@@ -80,7 +81,7 @@ class Prices:
     power_w: Array
     area_mm2: Array
     usd_per_million_tokens: Array
-    fits: Array
+    fits: NDArray[np.bool_]
 
 
 def price_designs(
@@ -102,18 +103,16 @@ def price_designs(
         When a change is of no figure of the chip, or the program cannot be priced.
     """
     base = machine_for(program, chip, workload, chips, plan, draft)
-    count = len(next((values for own in changes.values() for values in own.values()), ()))
+    given = {name: {key: np.asarray(values) for key, values in own.items()} for name, own in changes.items()}
+    count = max((len(values) for own in given.values() for values in own.values()), default=0)
+    needed = Fit.of(program, base, workload, draft).needed
     asked = loads(program, workload, base.plan, draft)
     law, system = law_of(base), system_of(chip)
-    columns: list[Array] = []
-    for start in range(0, count, _CHUNK):
-        chunk = {
-            name: {key: np.asarray(values)[start : start + _CHUNK] for key, values in own.items()}
-            for name, own in changes.items()
-        }
-        machine = vary(base, chunk)
-        fit = Fit.of(program, machine, workload, draft)
-        machine = machine.holding(fit.needed)
+    found = np.empty((len(fields(Prices)), count))
+    for start in range(0, count, _BLOCK):
+        block = slice(start, start + _BLOCK)
+        machine = vary(base, {name: {key: values[block] for key, values in own.items()} for name, own in given.items()})
+        machine = machine.holding(needed)
         request = Request.on(asked, machine, law, workload)
         seconds = request.seconds()
         latency, tokens = seconds.sum(axis=0), workload.in_flight * workload.output
@@ -129,12 +128,12 @@ def price_designs(
             joules / latency,
             machine.chips * 1e6 * chip_area(machine).total,
             money.per_million_tokens(machine.chips, tokens_per_second=tokens / latency, power=joules / latency),
-            np.asarray(fit.needed <= fit.available, dtype=np.float64),
+            np.asarray(needed <= machine.plan.chips * machine.memory_capacity, dtype=np.float64),
         )
-        width = min(_CHUNK, count - start)
-        columns.append(np.stack([np.broadcast_to(figure, (width,)) for figure in figures]))
-    ttft, tpot, rate, energy, power, area, usd, fits = np.concatenate(columns, axis=1)
-    return Prices(ttft, tpot, rate, energy, power, area, usd, fits > 0)
+        for row, figure in zip(found, figures, strict=True):
+            row[block] = figure
+    *results, fits = found
+    return Prices(*results, fits=fits > 0)
 
 
 def check_runs(program: Program, machine: Machine, workload: Workload) -> None:

@@ -107,7 +107,8 @@ def test_energy_is_a_sum_over_what_was_computed_and_moved(chips: dict[str, Chip]
         sram_bytes=1e9,
         link_bytes=1e9,
     )
-    joules = replace(EnergyRates.of(machine), switching=2.0).joules(usage)
+    causes = replace(EnergyRates.of(machine), switching=2.0).causes(usage)
+    joules = {cause: np.sum(done) * each for cause, (done, each) in causes.items()}
     assert joules["compute"] == pytest.approx(2 * (0.10 + 0.1 * 1.69))
     assert joules["memory"] == pytest.approx(2 * 8 * 3.2e-3)
     assert joules["link"] == pytest.approx(2 * 8 * 5.5e-3)

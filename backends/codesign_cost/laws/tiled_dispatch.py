@@ -6,6 +6,8 @@ each operand is read for fewer products. The form follows the tile-and-wave anal
 Multiplication Background User's Guide"; the coefficients are a family's calibration.
 """
 
+from functools import reduce
+
 import numpy as np
 
 from codesign_cost.demand import Array, Attentions, Collectives, Elementwises, Products
@@ -49,10 +51,13 @@ def tiled_seconds(
     operands = values["tile_operand"] * (_TILE_ROWS + _TILE_COLUMNS)
     step = np.sqrt((_TILE_ROWS * _TILE_COLUMNS) ** 2 + operands**2 + least**2)
     macs = step * (reduction / _SPLITS + values["fill"] + split_fill * (_SPLITS > 1))
-    if np.ndim(machine.cores):
-        tiles, macs = _undominated(tiles, macs + np.zeros_like(tiles))
-    waves = np.ceil(tiles / machine.cores)
-    return np.min(waves * macs, axis=0) * machine.cores / (rate * table.together)
+    if not np.ndim(machine.cores):
+        least_macs = np.min(np.ceil(tiles / machine.cores) * macs, axis=0)
+    else:
+        # One choice after another: all of them for all designs are more than the processor's cache holds.
+        choices = zip(*_undominated(tiles, macs + np.zeros_like(tiles)), strict=True)
+        least_macs = reduce(np.minimum, (np.ceil(own / machine.cores) * each for own, each in choices))
+    return least_macs * machine.cores / (rate * table.together)
 
 
 def _undominated(tiles: Array, macs: Array) -> tuple[Array, Array]:
@@ -98,16 +103,17 @@ def _product(table: Products, machine: Machine, values: Values) -> Usage:
     memory = moved / bandwidth
     rounding = rounds * table.rows * reduction * (width + element_bytes) / bandwidth
     started = np.where(widens > 0, values["widen_launch"], narrow * values["narrow_launch"])
-    seconds = started / table.together + joined(compute, memory)
+    working = joined(compute, memory)
     # Or vector units multiply: slower, but sooner begun.
     vector = macs / machine.vector_operations_per_second
-    sooner = values["vector_launch"] / table.together + joined(vector, memory)
-    quick = (narrow > 0) & (widens == 0) & (sooner < seconds)
+    sooner = joined(vector, memory)
+    begun = values["vector_launch"] / table.together + sooner < started / table.together + working
+    quick = (narrow > 0) & (widens == 0) & begun
     started, compute = np.where(quick, values["vector_launch"], started), np.where(quick, vector, compute)
     # Products that read one input are launched as one: queries, keys and values; gate and up.
-    latency = ((values["launch"] + started) / table.together + rounding) * table.opens + np.zeros_like(compute)
+    latency = ((values["launch"] + started) / table.together + rounding) * table.opens
     return Usage(
-        seconds=latency + joined(compute, memory),
+        seconds=latency + np.where(quick, sooner, working),
         compute=compute,
         memory=memory,
         latency=latency,
@@ -186,7 +192,7 @@ def _elementwise(table: Elementwises, machine: Machine, values: Values) -> Usage
     memory = moved / (machine.memory_bandwidth * values["memory_efficiency"])
     operations = table.elements * table.operations
     compute = (1 - inside) * operations / machine.vector_operations_per_second
-    latency = values["launch"] * np.maximum(table.leads, quantizes) + np.zeros_like(memory)
+    latency = values["launch"] * np.maximum(table.leads, quantizes)
     return Usage(
         seconds=latency + np.maximum(memory, compute),
         compute=compute,
