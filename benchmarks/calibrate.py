@@ -29,9 +29,9 @@ from codesign_cost.laws.static_pipeline import STATIC_PIPELINE
 from codesign_cost.laws.tiled_dispatch import TILED_DISPATCH
 from codesign_cost.machine import Machine
 from codesign_cost.measurements import Measurement, read_measurements, server_of
+from codesign_cost.model import Model
 from codesign_cost.operators import Measured, read_operators
 from codesign_cost.plans import machine_of
-from codesign_cost.reader import vocabulary
 from codesign_cost.serving.sampling import BYTES
 from codesign_dialects.chip import Design
 
@@ -224,7 +224,7 @@ def _without_and_each(row: Measurement) -> tuple[float, float]:
     price = replace(row, software="").price()
     machine = machine_of(read_chip(LIBRARY[row.chip]), Plan(**price.plan))
     bandwidth = machine.memory_bandwidth * TILED_DISPATCH.values(machine)["memory_efficiency"]
-    each = price.batch * vocabulary(row.program) / float(bandwidth)
+    each = price.batch * Model.of(row.program).vocabulary / float(bandwidth)
     return (price.tpot_s or 0.0) / row.value, each / row.value
 
 

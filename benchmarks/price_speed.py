@@ -1,8 +1,10 @@
-"""How long a price takes: one point from a compiled program, and many designs of one structure in one call.
+"""How long a price takes: one point from a compiled program, by its own and other workloads, and many designs of one
+structure in one call.
 
 python benchmarks/price_speed.py
 """
 
+import itertools
 import time
 from collections.abc import Callable
 
@@ -16,6 +18,7 @@ from codesign_cost.price import price_designs
 
 DESIGNS = 200_000
 WORKLOAD = Workload(1, 512, 128)
+SWEEP = [Workload(batch, 64 * prompt, 128 + prompt) for batch in (1, 2, 3, 5, 8) for prompt in range(1, 12)]
 
 
 def seconds(call: Callable[[], object], repeat: int) -> float:
@@ -44,9 +47,12 @@ def main() -> None:
     for name, own in changes.items():
         chip = read_chip(LIBRARY[name])
         program = api.compile(row.program, chip)
-        one = seconds(lambda program=program: api.cost(program, WORKLOAD), 50)
+        again = itertools.cycle(SWEEP)
+        one = seconds(lambda program=program: api.cost(program, WORKLOAD), 200)
+        sweep = seconds(lambda program=program, again=again: api.cost(program, next(again)), 200)
         many = seconds(lambda chip=chip, own=own: price_designs(row.program, chip, WORKLOAD, own), 3)
-        print(f"{name}: one point {one * 1e3:.2f} ms; {DESIGNS / many:,.0f} designs a second")
+        points = f"one point {one * 1e3:.2f} ms, of a sweep {sweep * 1e3:.2f} ms"
+        print(f"{name}: {points}; {DESIGNS / many:,.0f} designs a second")
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ class Plan:
     @property
     def degrees(self) -> Degrees:
         """All degrees by name."""
-        return asdict(self)
+        return dict(vars(self))
 
     @property
     def stage(self) -> int:

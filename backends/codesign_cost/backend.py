@@ -11,11 +11,12 @@ from codesign.program import TARGET, Program
 from codesign.speculation import Draft
 from codesign.workload import Workload
 from codesign_cost.errors import CostError
+from codesign_cost.model import Model
 from codesign_cost.plans import fastest
 from codesign_cost.pools import price_pools
 from codesign_cost.price import price
 from codesign_cost.ranges import assumptions, intervals
-from codesign_cost.reader import unknown_operations
+from codesign_cost.reading.reading import unknown_operations
 from codesign_cost.result import CostResult
 from codesign_cost.scoreboard import Scoreboard, points
 
@@ -52,8 +53,11 @@ class CostBackend:
         """
         if TARGET not in program.module.attributes:
             raise CostError("the program targets no chip; compile it for one, or name one with --chip")
+        program = Model.of(program)
+        if draft is not None:
+            draft = replace(draft, program=Model.of(draft.program))
         # The chip is read where it stands: the module was verified when the program was compiled.
-        chip = Chip(program.module, program.name)
+        chip = program.chip
         if pools:
             return self._disaggregated(program, chip, workload, pools, degrees, draft)
         plan = fastest(program, chip, workload, chips=chips, degrees=degrees, draft=draft)

@@ -13,9 +13,9 @@ from codesign_cost.demand import Array, Collectives, Demand, Table
 from codesign_cost.energy import EnergyRates, idle_power
 from codesign_cost.laws import Law, Usage
 from codesign_cost.machine import Machine
+from codesign_cost.model import Model
 from codesign_cost.partition import share_of_chip
-from codesign_cost.points import PLAIN, Points, Rounds, folded
-from codesign_cost.reader import read_demand
+from codesign_cost.points import PLAIN, Points, Rounds
 from codesign_cost.serving.continuous import closed_loop
 from codesign_cost.serving.sampling import sampling
 
@@ -27,8 +27,8 @@ Read = Callable[[Program, Points, Plan], Demand]
 
 def read_points(program: Program, points: Points, plan: Plan) -> Demand:
     """The demand of all chips of a replica at `points`."""
-    return read_demand(
-        program, batch=points.batch, tokens=points.tokens, past=points.past, logits=points.logits, plan=plan
+    return Model.of(program).demand(
+        batch=points.batch, tokens=points.tokens, past=points.past, logits=points.logits, plan=plan
     )
 
 
@@ -107,7 +107,8 @@ def loads(
 
 @dataclass(frozen=True)
 class Spent:
-    """One table of a request on one chip, and what sums its points up to seconds and work of prefill and decode."""
+    """One table of a request on one chip, and what sums runs of its operations up to seconds and work of prefill and
+    decode, ``[2, operations, points]``."""
 
     table: Table
     usage: Usage
@@ -117,18 +118,15 @@ class Spent:
 
     def by_operation(self) -> Array:
         """Seconds of each operation over all runs and steps, ``[operations, 2, designs]``."""
-        return self.weights @ (self.usage.seconds * self.table.repeat)
+        return np.einsum("opd,kop->okd", self.usage.seconds, self.weights)
 
     def seconds(self, quantity: Array) -> Array:
         """Seconds of a run of each operation over all operations, runs and steps, ``[2, designs]``."""
-        return self._summed(quantity, self.weights)
+        return np.einsum("opd,kop->kd", quantity, self.weights)
 
     def done(self, quantity: Array) -> Array:
         """What a run of each operation does, over all operations, runs and steps of all stages, ``[2, designs]``."""
-        return self._summed(quantity, self.work)
-
-    def _summed(self, quantity: Array, weights: Array) -> Array:
-        return np.einsum("opd,kop->kd", quantity, weights[:, None] * self.table.repeat[..., 0])
+        return np.einsum("opd,kop->kd", quantity, self.work)
 
     def by_cause(self) -> Iterator[tuple[str, Array]]:
         """Seconds by what they are spent on."""
@@ -137,8 +135,9 @@ class Spent:
         computes = np.asarray(usage.compute) >= usage.memory
         yield "compute", np.where(computes, overlapped, 0)
         yield "memory", np.where(computes, 0, overlapped)
-        yield "latency", np.asarray(usage.latency)
-        yield "network", np.asarray(usage.network)
+        for cause, seconds in (("latency", usage.latency), ("network", usage.network)):
+            if isinstance(seconds, np.ndarray):
+                yield cause, seconds
 
 
 @dataclass(frozen=True)
@@ -169,7 +168,7 @@ class Request:
             if machine.plan.chips > 1 and values["exchange_overlap"]:
                 usages = _hidden(tables, usages, values["exchange_overlap"])
             spent += [
-                Spent(table, usage, folded(load.points.weights, table), folded(load.points.work, table), load.prefix)
+                Spent(table, usage, *load.points.runs(table.repeat), load.prefix)
                 for table, usage in zip(tables, usages, strict=True)
             ]
         plan = machine.plan
@@ -189,7 +188,7 @@ class Request:
         found: dict[str, Array] = {}
         for own in self.spent:
             for cause, (done, joules) in self.energy.causes(own.usage).items():
-                if isinstance(done, float):
+                if not isinstance(done, np.ndarray):
                     continue  # nothing of this kind
                 total = self.chips * joules * own.done(done)
                 found[cause] = found[cause] + total if cause in found else total
@@ -200,8 +199,7 @@ class Request:
         found: dict[str, Array] = dict.fromkeys(CAUSES, self._none)
         for own in self.spent:
             for cause, seconds in own.by_cause():
-                if seconds.any():
-                    found[cause] = found[cause] + own.seconds(seconds)
+                found[cause] = found[cause] + own.seconds(seconds)
         return found
 
     def by_operation(self) -> dict[str, Array]:

@@ -6,6 +6,7 @@ the prompt's, the others sample the generation. The last axis has length 1 here;
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import compress
 from typing import TypeVar, cast
 
 import numpy as np
@@ -302,6 +303,20 @@ Table = Products | Attentions | Elementwises | Collectives
 T = TypeVar("T", Products, Elementwises, Collectives)
 
 
+def tables_of(items: Sequence[Item]) -> tuple[Table, ...]:
+    """The tables of `items`, one of each kind that there is."""
+    found: list[Table] = []
+    if products := [item for item in items if isinstance(item, Product)]:
+        found.append(Products.of(products))
+    if attentions := [item for item in items if isinstance(item, Attention)]:
+        found.append(Attentions.of(attentions))
+    if elementwises := [item for item in items if isinstance(item, Elementwise)]:
+        found.append(Elementwises.of(elementwises))
+    if collectives := [item for item in items if isinstance(item, Collective)]:
+        found.append(Collectives.of(collectives))
+    return tuple(found)
+
+
 @dataclass(frozen=True)
 class Demand:
     """What a request asks for: its distinct operations, in tables of one kind each.
@@ -313,19 +328,19 @@ class Demand:
     tables: tuple[Table, ...]
 
     @classmethod
-    def of(cls, items: Sequence[Item]) -> "Demand":
-        """The tables of `items`, in the order of their kinds."""
+    def of(cls, tables: Sequence[Table]) -> "Demand":
+        """The demand of `tables`, folded where that changes nothing."""
         found: list[Table] = []
-        if products := [item for item in items if isinstance(item, Product)]:
-            found.append(_folded(Products.of(products)))
-        if attentions := [item for item in items if isinstance(item, Attention)]:
-            found.append(Attentions.of(attentions))
-        elementwises = [item for item in items if isinstance(item, Elementwise)]
-        # Softmax grows with the context, as a loop over key blocks does; the others do not.
-        fixed, growing = _split(elementwises)
-        found += [_folded(Elementwises.of(own)) for own in (fixed, growing) if own]
-        if collectives := [item for item in items if isinstance(item, Collective)]:
-            found.append(_folded(Collectives.of(collectives)))
+        for table in tables:
+            match table:
+                case Attentions():
+                    found.append(table)
+                case Elementwises():
+                    found += [_folded(own) for own in _split(table)]
+                case Products():
+                    found.append(_folded(table))
+                case Collectives():
+                    found.append(_folded(table))
         return cls(tuple(found))
 
     @property
@@ -340,23 +355,29 @@ class Demand:
         return total
 
 
-def _split(items: Sequence[Elementwise]) -> tuple[list[Elementwise], list[Elementwise]]:
-    """Those that are the same at every point after the first, and those that are not."""
-    if not items:
-        return [], []
-    work = _points([item.elements * item.repeat for item in items])
+def _split(table: Elementwises) -> list[Elementwises]:
+    """Those that are the same at every point after the first, and those that are not: softmax grows with the context,
+    as a loop over key blocks does."""
+    work = table.elements * table.repeat
     grows = (work[:, 2:] != work[:, 1:2]).any(axis=(1, 2))
-    pairs = list(zip(items, grows.tolist(), strict=True))
-    return [item for item, grown in pairs if not grown], [item for item, grown in pairs if grown]
+    if grows.all() or not grows.any():
+        return [table]
+    return [_taken(table, ~grows), _taken(table, grows)]
+
+
+def _taken(table: Elementwises, rows: NDArray[np.bool_]) -> Elementwises:
+    names = tuple(compress(table.names, rows))
+    columns = {name: cast(Array, own)[rows] for name, own in vars(table).items() if name != "names"}
+    return Elementwises(names, **columns)
 
 
 def _folded(table: T) -> T:
     """The table with two points only, where all after the first are alike."""
-    arrays = {name: cast(Array, value) for name, value in vars(table).items() if isinstance(value, np.ndarray)}
-    wide = {name: array for name, array in arrays.items() if array.shape[1] > 2}
-    if any((array[:, 2:] != array[:, 1:2]).any() for array in wide.values()):
+    arrays = {name: cast(Array, own) for name, own in vars(table).items() if isinstance(own, np.ndarray)}
+    wide = {name: own for name, own in arrays.items() if own.shape[1] > 2}
+    if any((own[:, 2:] != own[:, 1:2]).any() for own in wide.values()):
         return table
-    return replace(table, **{name: array[:, :2] for name, array in wide.items()})
+    return replace(table, **{name: own[:, :2] for name, own in wide.items()})
 
 
 def _column(values: Sequence[float]) -> Array:
@@ -364,4 +385,4 @@ def _column(values: Sequence[float]) -> Array:
 
 
 def _points(values: Sequence[Array]) -> Array:
-    return np.array(values, dtype=np.float64)[:, :, None]
+    return np.stack(values, dtype=np.float64)[..., None]

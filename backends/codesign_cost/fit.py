@@ -12,7 +12,7 @@ from codesign.speculation import Draft
 from codesign.workload import Workload
 from codesign_cost.errors import CostError, DoesNotFitError
 from codesign_cost.machine import Machine
-from codesign_cost.reader import expert_bytes, kv_cache_type, weight_bytes
+from codesign_cost.model import Model
 from codesign_cost.technology import Figure
 from codesign_dialects.transformer import KVCacheType
 
@@ -35,10 +35,11 @@ class Fit:
     def of(cls, program: Program, machine: Machine, workload: Workload, draft: Draft | None = None) -> "Fit":
         """The fit of `workload`, and of its draft beside it; each group of chips has room for as many KV heads as the
         chip with the most."""
-        programs, plan = [program] if draft is None else [program, draft.program], machine.plan
+        models = [Model.of(own) for own in ([program] if draft is None else [program, draft.program])]
+        plan = machine.plan
         return cls(
-            sum(_held_bytes(own, plan) for own in programs),
-            sum(_sequence_bytes(own, plan, workload) for own in programs),
+            sum(_held_bytes(own, plan) for own in models),
+            sum(_sequence_bytes(own, plan, workload) for own in models),
             workload.in_flight,
             plan.data,
             plan.chips * machine.memory_capacity,
@@ -74,21 +75,21 @@ class Fit:
         }
 
 
-def _held_bytes(program: Program, plan: Plan) -> int:
+def _held_bytes(model: Model, plan: Plan) -> int:
     copies = plan.sequence * plan.data
     if plan.expert == 1:
-        return copies * weight_bytes(program)
-    return copies * weight_bytes(program) + (plan.expert_copies - copies) * expert_bytes(program)
+        return copies * model.weight_bytes
+    return copies * model.weight_bytes + (plan.expert_copies - copies) * model.expert_bytes
 
 
-def _sequence_bytes(program: Program, plan: Plan, workload: Workload) -> int:
-    return cache_bytes(program, plan, workload.context)
+def _sequence_bytes(model: Model, plan: Plan, workload: Workload) -> int:
+    return cache_bytes(model, plan, workload.context)
 
 
 def cache_bytes(program: Program, plan: Plan, tokens: int) -> int:
     """Bytes of the keys and values of `tokens` tokens of a sequence on all chips of `tensor` together, of which each
     has room for as many KV heads as the one with the most."""
-    cache = kv_cache_type(program)
+    cache = Model.of(program).kv_cache
     if cache is None:
         return 0
     heads = cache.heads.data
@@ -107,7 +108,7 @@ def check(
     CostError
         When the program's pool of KV pages is too small for the workload.
     """
-    _check_pool(kv_cache_type(program), workload)
+    _check_pool(Model.of(program).kv_cache, workload)
     fit = Fit.of(program, machine, workload, draft)
     if fit.needed <= np.min(fit.available):
         return fit

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import NoReturn
 
 import numpy as np
@@ -17,7 +16,7 @@ from codesign_cost.errors import CostError
 from codesign_cost.fit import Fit, check
 from codesign_cost.laws import law_of
 from codesign_cost.machine import Machine
-from codesign_cost.reader import expert_count, expert_ranks, layer_count
+from codesign_cost.model import Model
 from codesign_dialects.chip import Link, System, SystemOp
 
 _LEAST_PART = 128
@@ -58,7 +57,7 @@ def machine_for(
     """The machine of `plan`, or of the fastest; every rank over which the program divides experts has a chip."""
     if plan is None:
         return machine_of(chip, fastest(program, chip, workload, chips=chips, draft=draft), chips)
-    _stated(program, plan.degrees)
+    _stated(Model.of(program), plan.degrees)
     return machine_of(chip, plan, chips)
 
 
@@ -81,15 +80,16 @@ def fastest(
     CostError
         When no plan of these degrees exists, fits, or can be priced.
     """
-    fixed = _stated(program, degrees or {})
+    model = Model.of(program)
+    fixed = _stated(model, degrees or {})
     least = Plan(**{name: degree for name, degree in fixed.items() if name != "expert"}).chips
     base = machine_of(chip, chips=chips or max(-(-least // chip.chips), 1))
     if base.count == 1 and not fixed:
         return Plan()
-    found = possible_plans(program, workload, base.count, fixed)
+    found = possible_plans(model, workload, base.count, fixed)
     if len(found) == 1:
         return found[0]
-    trial = _Trial(program, base, workload, draft)
+    trial = _Trial(model, base, workload, draft)
     best = trial.fastest(found)
     if best is None and not fixed:
         # What fits on no plan of such degrees may still fit where all chips share each layer.
@@ -107,8 +107,9 @@ def possible_plans(program: Program, workload: Workload, chips: int, degrees: De
     CostError
         When there is none.
     """
-    fixed = _stated(program, degrees)
-    found = list(dict.fromkeys(_Space(program, workload, chips, fixed).plans()))
+    model = Model.of(program)
+    fixed = _stated(model, degrees)
+    found = list(dict.fromkeys(_Space(model, workload, chips, fixed).plans()))
     if found:
         return found
     wanted = ", ".join(f"{name} {degree}" for name, degree in fixed.items())
@@ -118,7 +119,7 @@ def possible_plans(program: Program, workload: Workload, chips: int, degrees: De
     )
 
 
-def _stated(program: Program, degrees: Degrees) -> Degrees:
+def _stated(program: Model, degrees: Degrees) -> Degrees:
     """`degrees` and those that the program states.
 
     Raises
@@ -131,7 +132,7 @@ def _stated(program: Program, degrees: Degrees) -> Degrees:
         if name not in DEGREES:
             raise CostError(f"a plan has no degree '{name}'; it has {', '.join(DEGREES)}")
     stated = {} if program.plan is None else dict(program.plan.degrees)
-    for ranks in expert_ranks(program) - {1}:
+    for ranks in program.expert_ranks - {1}:
         stated["expert"] = ranks
     for name, degree in stated.items():
         if found.setdefault(name, degree) != degree:
@@ -143,14 +144,14 @@ def _stated(program: Program, degrees: Degrees) -> Degrees:
 class _Space:
     """The plans of at most `chips` chips that have the `fixed` degrees."""
 
-    program: Program
+    program: Model
     workload: Workload
     chips: int
     fixed: Degrees
 
     def plans(self) -> Iterator[Plan]:
         """All of them, some more than once."""
-        layers = layer_count(self.program)
+        layers = self.program.layer_count
         for tensor in self._options("tensor", _smooth(self.chips), self.chips):
             for pipeline in self._options("pipeline", _powers(layers), self.chips // tensor):
                 for sequence in self._options(
@@ -167,15 +168,11 @@ class _Space:
 
     def _replicas(self, room: int) -> list[int]:
         most = min(room, self.workload.in_flight)
-        return [*(_powers(most) if self._experts_of_a_mixture else ()), most]
-
-    @cached_property
-    def _experts_of_a_mixture(self) -> int:
-        return expert_count(self.program)
+        return [*(_powers(most) if self.program.expert_count else ()), most]
 
     def _experts(self, tensor: int, groups: int) -> list[int]:
         """Chips that hold experts whole, given those of `tensor` and how many such groups a stage has."""
-        many = self._experts_of_a_mixture
+        many = self.program.expert_count
         spread = [tensor * group for group in range(1, groups + 1) if groups % group == 0]
         usual = [1, *(expert for expert in spread if expert > 1 and many % expert == 0)] if many else [1]
         if "expert" not in self.fixed:
@@ -186,7 +183,7 @@ class _Space:
 class _Trial:
     """Prices plans by time alone."""
 
-    def __init__(self, program: Program, machine: Machine, workload: Workload, draft: Draft | None):
+    def __init__(self, program: Model, machine: Machine, workload: Workload, draft: Draft | None):
         self.program, self.machine, self.workload, self.draft = program, machine, workload, draft
         self.law = law_of(machine)
         self.read = ReadOnce()

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.polynomial.legendre import leggauss
 
 from codesign.speculation import Draft
 from codesign.workload import Workload
-from codesign_cost.demand import Array, Table
+from codesign_cost.demand import Array
 
 _NODES = 4
 """Positions of a generation at which decode is priced: time is smooth between them, so that few are exact enough."""
@@ -56,6 +57,19 @@ class Points:
     logits: Array
     weights: Array
     work: Array
+
+    def runs(self, repeat: Array) -> tuple[Array, Array]:
+        """`weights` and `work` for each run of operations that run `repeat` times ``[operations, points, 1]`` in a
+        step, as ``[2, operations, points]``; all points after the first may be folded into one."""
+        weights, work = (self.weights, self.work) if repeat.shape[1] == self.weights.shape[1] else self._folded
+        return weights[:, None] * repeat[..., 0], work[:, None] * repeat[..., 0]
+
+    @cached_property
+    def _folded(self) -> tuple[Array, Array]:
+        return (
+            np.column_stack([self.weights[:, 0], self.weights[:, 1:].sum(axis=1)]),
+            np.column_stack([self.work[:, 0], self.work[:, 1:].sum(axis=1)]),
+        )
 
     @classmethod
     def of(cls, workload: Workload, stages: int = 1, rounds: Rounds = PLAIN) -> "Points":
@@ -116,13 +130,6 @@ def generations(workload: Workload, sizes: Sequence[float], stages: int = 1) -> 
         weights=weights,
         work=parts[:, None] * weights,
     )
-
-
-def folded(weights: Array, table: Table) -> Array:
-    """Weights ``[phases, points]`` for a table, which may have folded all points after the first into one."""
-    if table.repeat.shape[1] == weights.shape[1]:
-        return weights
-    return np.stack([weights[:, 0], weights[:, 1:].sum(axis=1)], axis=1)
 
 
 def _nodes(steps: int) -> tuple[Array, Array]:

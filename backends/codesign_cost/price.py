@@ -17,9 +17,9 @@ from codesign_cost.errors import CostError
 from codesign_cost.fit import Fit, check, level
 from codesign_cost.laws import law_of
 from codesign_cost.machine import Machine
+from codesign_cost.model import Model
 from codesign_cost.money import Money
 from codesign_cost.plans import machine_for, system_of
-from codesign_cost.reader import elementwise_operations
 from codesign_cost.result import CostResult
 from codesign_cost.summary import Outcome, idle_note, price_of_one, summarize, wall_share
 from codesign_cost.variants import Changes, vary
@@ -48,6 +48,7 @@ def price(
     CostError
         When the program holds an operation, or the chip a unit, that the model does not know.
     """
+    program = Model.of(program)
     machine = machine_for(program, chip, workload, chips, plan, draft)
     check_runs(program, machine, workload)
     if draft is not None:
@@ -102,6 +103,7 @@ def price_designs(
     CostError
         When a change is of no figure of the chip, or the program cannot be priced.
     """
+    program = Model.of(program)
     base = machine_for(program, chip, workload, chips, plan, draft)
     given = {name: {key: np.asarray(values) for key, values in own.items()} for name, own in changes.items()}
     count = max((len(values) for own in given.values() for values in own.values()), default=0)
@@ -148,6 +150,6 @@ def check_runs(program: Program, machine: Machine, workload: Workload) -> None:
         raise CostError(
             f"{program.name} is specialized to batch={program.batch}; the workload has {workload.in_flight}"
         )
-    needs = list(elementwise_operations(program))
+    needs = Model.of(program).elementwise_operations
     if needs and not machine.parts(Vector):
         raise CostError(f"chip @{machine.design.name} has no vector unit, so none that runs {', '.join(needs)}")

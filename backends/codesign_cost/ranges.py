@@ -17,6 +17,7 @@ from codesign.program import Program
 from codesign.speculation import Draft
 from codesign.workload import Workload
 from codesign_cost.demand import Array
+from codesign_cost.model import Model
 from codesign_cost.plans import machine_of
 from codesign_cost.price import Prices, price_designs
 from codesign_dialects.chip import Container, Part
@@ -86,6 +87,7 @@ def intervals(
     CostError
         When the program cannot be priced.
     """
+    program = Model.of(program)
     assumed = assumptions(chip)
     if not assumed:
         return None

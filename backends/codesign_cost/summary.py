@@ -15,9 +15,9 @@ from codesign_cost.combiner import CAUSES, Request, idle_joules
 from codesign_cost.energy import LAW as ENERGY
 from codesign_cost.laws import law_of
 from codesign_cost.machine import Machine
+from codesign_cost.model import Model
 from codesign_cost.money import Money
 from codesign_cost.plans import system_of
-from codesign_cost.reader import kv_cache_type
 from codesign_cost.result import CostResult
 from codesign_cost.technology import Figure
 from codesign_dialects.chip import System
@@ -157,7 +157,7 @@ def _notes(program: Program, machine: Machine, workload: Workload) -> Iterator[s
         yield f"{workload.server}: sampling fitted on {part.fitted_on}, mean error {part.residual:.0%}"
     if law.coefficients and not law.calibrations(machine):
         yield f"{law.name}: not calibrated for @{machine.design.name}, so nothing is lost: an upper bound on speed"
-    cache = kv_cache_type(program)
+    cache = Model.of(program).kv_cache
     if cache is not None and 0 < cache.context.data < workload.context:
         yield f"{workload.context} tokens of context are more than the {cache.context.data} the model was made for"
     if machine.design.area is None:

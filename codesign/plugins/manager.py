@@ -54,6 +54,7 @@ class Plugins:
 
     manager: PluginManager
     found: list[Plugin] = field(default_factory=list[Plugin])
+    _chosen: "dict[tuple[type, str | None], object]" = field(default_factory=dict["tuple[type, str | None]", object])
 
     @property
     def broken(self) -> list[Plugin]:
@@ -116,13 +117,15 @@ class Plugins:
 
     def backend(self, kind: type[_BackendKind], name: str | None = None) -> _BackendKind:
         """The first backend of `kind`, or the one called `name`."""
+        if (kind, name) in self._chosen:  # plugins register once; asking them takes as long as many a price
+            return cast(_BackendKind, self._chosen[kind, name])
         backends = {key: backend for key, backend in self.backends().items() if isinstance(backend, kind)}
-        if name is None and backends:
-            return next(iter(backends.values()))
-        if name not in backends:
+        first = next(iter(backends), None) if name is None else name
+        if first not in backends:
             wanted = kind.__name__ if name is None else f"{kind.__name__} '{name}'"
             raise UsageError(f"no {wanted} is installed.{nearest(name or '', backends)}")
-        return backends[name]
+        self._chosen[kind, name] = backends[first]
+        return backends[first]
 
     def register_number_formats(self) -> None:
         """Make every plugin's encodings known by name."""

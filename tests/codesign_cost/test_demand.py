@@ -18,8 +18,9 @@ from codesign.program import Program
 from codesign.workload import Workload
 from codesign_cost.demand import Array, Attentions, Collectives, Demand, Elementwises, Products
 from codesign_cost.errors import CostError
+from codesign_cost.model import Model
 from codesign_cost.points import Points
-from codesign_cost.reader import kv_cache_type, read_demand, unknown_operations, weight_bytes
+from codesign_cost.reading.reading import unknown_operations
 
 Build = Callable[..., Program]
 
@@ -29,7 +30,7 @@ T = TypeVar("T")
 
 def read(program: Program, *, batch: int, tokens: int, past: list[float] | Array) -> Demand:
     past = np.asarray(past, dtype=np.float64)
-    return read_demand(program, batch=batch, tokens=np.full_like(past, tokens), past=past)
+    return Model.of(program).demand(batch=batch, tokens=np.full_like(past, tokens), past=past)
 
 
 def table(demand: Demand, kind: type[T]) -> T:
@@ -75,7 +76,7 @@ def test_weight_bytes_are_those_stored(build_program: Build, decoder: Decoder) -
     matrices = d.hidden * d.head_size * (2 * d.heads + 2 * d.kv_heads) + 3 * d.hidden * d.feed_forward
     tables = (1 if d.tied else 2) * d.vocabulary * d.hidden
     norms = (2 * d.layers + 1) * d.hidden
-    assert weight_bytes(build_program(d, "bfloat16")) == 2 * (d.layers * matrices + tables) + 4 * norms
+    assert Model.of(build_program(d, "bfloat16")).weight_bytes == 2 * (d.layers * matrices + tables) + 4 * norms
 
 
 def test_every_point_of_a_generation_is_read_at_once(build_program: Build) -> None:
@@ -99,7 +100,7 @@ def test_what_does_not_grow_with_the_context_is_kept_once(build_program: Build) 
 def test_points_stand_for_every_step_of_a_generation(build_program: Build, input: int, output: int) -> None:
     program = build_program("tiny")
     points = Points.of(Workload(1, input, output))
-    demand = read_demand(program, batch=1, tokens=points.tokens, past=points.past)
+    demand = Model.of(program).demand(batch=1, tokens=points.tokens, past=points.past)
     every = [read(program, batch=1, tokens=1, past=[float(input + step)]).macs[0] for step in range(output - 1)]
     prompt = read(program, batch=1, tokens=input, past=[0.0]).macs[0]
     prefill, decode = points.weights @ demand.macs
@@ -112,7 +113,7 @@ def test_points_stand_for_every_step_of_a_generation(build_program: Build, input
 def test_chunks_of_a_prompt_are_the_prompt(build_program: Build, input: int, output: int, chunk: int) -> None:
     def attended(workload: Workload) -> list[float]:
         points = Points.of(workload)
-        demand = read_demand(build_program("tiny"), batch=1, tokens=points.tokens, past=points.past)
+        demand = Model.of(build_program("tiny")).demand(batch=1, tokens=points.tokens, past=points.past)
         assert points.weights[0] @ points.tokens[0] == pytest.approx(input)
         return (points.weights @ table(demand, Attentions).pairs[0, :, 0]).tolist()
 
@@ -171,7 +172,7 @@ def test_each_block_of_queries_reads_the_blocks_of_keys_that_it_sees(
     program = build_program(replace(SMALL, pattern=(Layer(window=window),)))
     BlockAttentionPass(queries=queries, keys=keys).apply(Context(), program.module)
     tokens, past = (np.array(column, np.float64) for column in zip(*points, strict=True))
-    attention = table(read_demand(program, batch=2, tokens=tokens, past=past), Attentions)
+    attention = table(Model.of(program).demand(batch=2, tokens=tokens, past=past), Attentions)
     for point, (count, before) in enumerate(points):
         extent = min(queries, count)
         read, seen = 0, set[int]()
@@ -203,7 +204,7 @@ def test_quantized_products_are_integer_and_store_fewer_bytes(build_program: Bui
 
 def test_the_cache_states_what_it_reads(build_program: Build) -> None:
     program = build_program("llama-3.1-8b", kv="bfloat16")
-    cache = kv_cache_type(program)
+    cache = Model.of(program).kv_cache
     assert cache is not None
     attention = table(read(program, batch=4, tokens=1, past=[99.0]), Attentions)
     assert attention.kv_bytes.item() * 32 == cache.nbytes(4, 100)

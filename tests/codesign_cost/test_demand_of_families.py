@@ -15,7 +15,8 @@ from codesign.program import Program, describe
 from codesign.workload import Workload
 from codesign_cost.demand import Attentions, Collectives, Demand, Products, Table
 from codesign_cost.errors import CostError
-from codesign_cost.reader import read_demand, unknown_operations, weight_bytes
+from codesign_cost.model import Model
+from codesign_cost.reading.reading import unknown_operations
 
 TINY = Decoder(96, 64, 3, 4, 2, 16, 160, 512, 1e-5, 1e4, tied=True)
 
@@ -29,7 +30,7 @@ def program(names: object, **changes: object) -> Program:
 
 
 def read(program: Program, *, batch: int, tokens: int, past: int) -> Demand:
-    return read_demand(program, batch=batch, tokens=np.array([float(tokens)]), past=np.array([float(past)]))
+    return Model.of(program).demand(batch=batch, tokens=np.array([float(tokens)]), past=np.array([float(past)]))
 
 
 def table(demand: Demand, kind: type[Table]) -> Table:
@@ -85,7 +86,7 @@ def test_a_mixture_runs_the_chosen_and_reads_those_that_some_token_chose(batch: 
         assert repeat == pytest.approx(3 * read_experts)
         assert products.weight_bytes[part].item() == 4 * 48 * 64
     assert {products.by_rows[part].item() for part in parts} == {0, 1}
-    assert weight_bytes(tiny) > 4 * 3 * 8 * 3 * 48 * 64
+    assert Model.of(tiny).weight_bytes > 4 * 3 * 8 * 3 * 48 * 64
 
 
 @pytest.mark.parametrize(("batch", "tokens", "past"), [(1, 1, 100), (3, 5, 0), (2, 7, 30)])

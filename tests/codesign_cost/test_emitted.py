@@ -11,7 +11,7 @@ from codesign.program import Program
 from codesign.workload import Workload
 from codesign_cost.laws.emitted import applies
 from codesign_cost.machine import Machine
-from codesign_cost.reader import read_demand
+from codesign_cost.model import Model
 from tests.codesign_verilog.chips import BLOCKS, SHAPES, Shape
 
 QUANTIZE = "quantize{weights=int8 activations=int8},block-attention{keys=64}"
@@ -69,6 +69,6 @@ def test_it_is_within_a_tenth_of_the_exact_cycles(name: str) -> None:
 def test_only_what_a_chip_is_emitted_for_has_the_closer_law(pipeline: str, batch: int, close: bool) -> None:
     edge = api.load_chip("edge")
     program = api.compile(api.load_model("embedded"), edge, pipeline)
-    demand = read_demand(program, batch=batch, tokens=np.array([8.0]), past=np.array([0.0]))
+    demand = Model.of(program).demand(batch=batch, tokens=np.array([8.0]), past=np.array([0.0]))
     assert applies(Machine(edge.design), demand.tables) is close
     assert not applies(Machine(api.load_chip("tpu-v5e").design), demand.tables)

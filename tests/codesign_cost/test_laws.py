@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from codesign.chips import Chip, parse_chip
 from codesign.plan import Plan
-from codesign_cost.demand import Attention, Collective, Demand, Product
+from codesign_cost.demand import Attention, Collective, Product, tables_of
 from codesign_cost.errors import CostError
 from codesign_cost.laws import LAWS, Usage, law_of
 from codesign_cost.laws.network import hops_of, levels_of, sides_of, steps_of
@@ -59,7 +59,7 @@ def attention(tokens: int, past: int, **changes: int) -> Attention:
 def run(item: Product | Attention | Collective, machine: Machine, **values: float) -> Usage:
     """The usage of one operation, each figure a row of one number."""
     law = law_of(machine)
-    (table,) = Demand.of([item]).tables
+    (table,) = tables_of([item])
     usage = law.usage(table, machine, law.values(machine) | values)
     figures = {field.name: getattr(usage, field.name) for field in fields(usage) if field.name != "formats"}
     return replace(usage, **{name: np.ravel(figure) for name, figure in figures.items()})

@@ -19,8 +19,8 @@ from codesign.workload import Workload
 from codesign_cost.demand import Attentions, Collectives, Demand, Elementwises, Products
 from codesign_cost.fit import Fit
 from codesign_cost.machine import Machine
+from codesign_cost.model import Model
 from codesign_cost.partition import share_of_chip
-from codesign_cost.reader import expert_bytes, read_demand, weight_bytes
 
 WIDTH, LAYERS, HEADS, KV_HEADS, SIZE, HIDDEN, VOCABULARY = 64, 3, 8, 4, 16, 160, 96
 DENSE = Decoder(VOCABULARY, WIDTH, LAYERS, HEADS, KV_HEADS, SIZE, HIDDEN, 512, 1e-5, 1e4, tied=True)
@@ -37,7 +37,9 @@ def program(*, experts: bool = False) -> Program:
 
 def read(own: Program, plan: Plan, *, batch: int, tokens: int, past: int) -> Demand:
     """The share of one chip of a step of `batch` sequences a replica."""
-    demand = read_demand(own, batch=batch, tokens=np.array([float(tokens)]), past=np.array([float(past)]), plan=plan)
+    demand = Model.of(own).demand(
+        batch=batch, tokens=np.array([float(tokens)]), past=np.array([float(past)]), plan=plan
+    )
     return share_of_chip(demand, plan)
 
 
@@ -154,9 +156,9 @@ def test_bytes_are_counted_chip_by_chip(
     plan = Plan(tensor, sequence, data, pipeline, expert)
     own = program(experts=True)
     fit = Fit.of(own, Machine(chips["h100"].design, plan), Workload(batch, 30, 2))
-    experts = expert_bytes(own)
+    experts = Model.of(own).expert_bytes
     assert experts == LAYERS * EXPERTS * 3 * WIDTH * EXPERT_HIDDEN * 4
-    a_chip = (weight_bytes(own) - experts) / (tensor * pipeline) + experts / (max(expert, tensor) * pipeline)
+    a_chip = (Model.of(own).weight_bytes - experts) / (tensor * pipeline) + experts / (max(expert, tensor) * pipeline)
     assert fit.weights == pytest.approx(a_chip * plan.chips)
     a_sequence = LAYERS * 32 * 2 * KV_HEADS * SIZE * 4
     assert fit.cache == -(-batch // data) * data * a_sequence

@@ -18,7 +18,7 @@ from codesign.cli import main
 from codesign_cost.calibrations import calibration_of, calibrations_of, families, servers
 from codesign_cost.laws import LAWS
 from codesign_cost.measurements import Measurement, read_measurements
-from codesign_cost.reader import weight_bytes
+from codesign_cost.model import Model
 from codesign_cost.scoreboard import Point, Score, Scoreboard, points, rank_correlation
 from codesign_cost.serving.sampling import BYTES
 
@@ -113,7 +113,7 @@ def test_predictions_of_held_out_measurements(
 def test_experts_are_stored_as_measured() -> None:
     row = next(row for row in read_measurements() if (row.model, row.weights) == ("mixtral-8x7b", "fp8_e4m3"))
     parameters = 46.7e9  # Jiang et al., "Mixtral of Experts", 2024
-    assert weight_bytes(row.program) == pytest.approx(parameters, rel=0.01)
+    assert Model.of(row.program).weight_bytes == pytest.approx(parameters, rel=0.01)
 
 
 def test_what_was_fitted_on_one_row_meets_it(board: tuple[Point, ...]) -> None:

@@ -8,9 +8,9 @@ import numpy as np
 
 from codesign.program import Program
 from codesign_cost.calibrations import calibration_of
-from codesign_cost.demand import Demand, Elementwise
+from codesign_cost.demand import Demand, Elementwise, tables_of
+from codesign_cost.model import Model
 from codesign_cost.points import Points
-from codesign_cost.reader import vocabulary
 
 BYTES = "sampling_bytes"
 """The coefficient of a server's calibration: bytes of memory moved for each logit."""
@@ -25,6 +25,7 @@ def sampling(program: Program, points: Points, server: str) -> Demand:
         When no such software was calibrated.
     """
     rows = (points.batch * points.logits).sum(axis=0)
-    elements = rows * vocabulary(program)
+    elements = rows * Model.of(program).vocabulary
     moved = elements * calibration_of(server).values[BYTES]
-    return Demand.of([Elementwise("sampling", np.ones_like(rows), rows, elements, 1, 0, moved, False, False)])
+    item = Elementwise("sampling", np.ones_like(rows), rows, elements, 1, 0, moved, False, False)
+    return Demand.of(tables_of([item]))
