@@ -2,7 +2,7 @@
 
 import csv
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 
@@ -25,7 +25,8 @@ from codesign_dialects.encoding import ENCODINGS, Encoding, plain
 @dataclass(frozen=True)
 class Measurement:
     """A row of ``data/measurements.csv``; its columns are explained in the README there. `batch` and `chips` are None
-    where the row leaves them open: as many as fit, as few as hold the model."""
+    where the row leaves them open: as many as fit, as few as hold the model. A `continuous` server has `batch` requests
+    in flight and works on prompts in steps of `chunk` tokens, where that is known; otherwise a batch runs in step."""
 
     id: str
     model: str
@@ -36,6 +37,8 @@ class Measurement:
     batch: int | None
     input: int
     output: int
+    continuous: bool
+    chunk: int | None
     metric: str
     value: float
     software: str
@@ -68,39 +71,40 @@ class Measurement:
         key, chip = INTERVALS.get(self.metric), _chip(self.chip)
         if key is None or not assumptions(chip):
             return None
-        result = self.price()
-        workload = Workload(result.batch, self.input, self.output, server=self.server)
-        found = intervals(self.program, chip, workload, plan=Plan(**result.plan))
+        workload, plan = self._asked
+        found = intervals(self.program, chip, workload, plan=plan)
         assert found is not None
         return None if found.low[key] == found.high[key] else (found.low[key], found.high[key])
 
     def price(self) -> CostResult:
         """The price of what was measured."""
+        workload, plan = self._asked
+        return price(self.program, _chip(self.chip), workload, plan=plan)
+
+    @property
+    def _asked(self) -> tuple[Workload, Plan]:
+        """What the chips were asked, and how they shared it."""
         program, chip = self.program, _chip(self.chip)
-        one = Workload(1, self.input, self.output)
+        one = Workload(1, self.input, self.output, server=self.server)
         chips = self.chips or fewest_chips(program, machine_of(chip), one)
         if chips is None:
             raise CostError(f"{self.id}: {self.model} fits on no number of @{chip.name}")
         # Requests for which there is no room wait.
         plan = Plan(tensor=chips * chip.chips)  # what the sources ran, or tell nothing else of
         room = max(1, Fit.of(program, machine_of(chip, plan), one).largest_batch)
-        workload = Workload(min(self.batch or room, room), self.input, self.output, server=self.server)
-        return price(program, chip, workload, plan=plan)
+        sequences = min(self.batch or room, room)
+        if self.continuous:
+            return replace(one, chunk=self.chunk, concurrency=sequences), plan
+        return replace(one, batch=sequences), plan
 
 
 def _decode_rate(result: CostResult) -> float:
     return result.batch * (result.output - 1) / (result.latency_s - result.ttft_s)
 
 
-def _tpot_under_load(result: CostResult) -> float:
-    """Other users' prompts are worked on between one user's tokens."""
-    return (result.latency_s - result.ttft_s / result.batch) / (result.output - 1)
-
-
 METRICS: Mapping[str, Callable[[CostResult], float]] = {
     "ttft": lambda result: result.ttft_s,
     "tpot": lambda result: result.tpot_s or 0.0,
-    "tpot_under_load": _tpot_under_load,
     "tokens_per_second": lambda result: result.tokens_per_second,
     "decode_tokens_per_second": _decode_rate,
     "prompt_tokens_per_second": lambda result: result.batch * result.input / result.ttft_s,
@@ -143,6 +147,8 @@ def _measurement(row: Mapping[str, str]) -> Measurement:
         batch=int(row["batch"]) if row["batch"] else None,
         input=int(row["input"]),
         output=int(row["output"]),
+        continuous=row["serving"] == "continuous",
+        chunk=int(row["chunk"]) if row["chunk"] else None,
         metric=row["metric"],
         value=float(row["value"]),
         software=row["software"],

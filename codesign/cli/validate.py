@@ -16,7 +16,6 @@ _TITLES = {
     "prompt_tokens_per_second": "tokens/s prompt",
     "ttft": "TTFT",
     "tpot": "TPOT",
-    "tpot_under_load": "TPOT under load",
     "power": "power",
     "energy_per_token": "J/token",
 }

@@ -100,6 +100,7 @@ def test_calibrations_name_what_their_laws_have() -> None:
         ("a100", "ttft", ("TensorRT-LLM 0.8.0", "TensorRT-LLM 0.9.0"), 0.15),
         ("h100", "tokens_per_second", ("vLLM 0.11 (ML.ENERGY)",), 0.09),
         ("h100", "tpot", ("vLLM 0.11 (ML.ENERGY)",), 0.095),
+        ("h100", "tpot", ("NIM",), 0.1),
         ("h100", "energy_per_token", ("vLLM 0.11 (ML.ENERGY)",), 0.12),
         ("groq-lpu", "decode_tokens_per_second", ("GroqCloud",), 0.12),
     ],
@@ -172,4 +173,16 @@ def test_rows_that_leave_the_batch_open_fill_the_memory() -> None:
     row = next(row for row in read_measurements() if row.batch is None)
     assert isinstance(row, Measurement)
     result = row.price()
-    assert result.batch == result.memory["largest_batch"] > 1
+    assert result.concurrency == result.memory["largest_batch"]
+    assert (result.concurrency or 0) > 1
+
+
+def test_servers_are_predicted_as_servers_and_batches_in_step() -> None:
+    server = next(row for row in read_measurements() if row.continuous and row.batch == 16)
+    served, stepped = server.price(), replace(server, continuous=False, chunk=None).price()
+    assert (served.batch, served.concurrency) == (1, 16)
+    assert (stepped.batch, stepped.concurrency) == (16, None)
+    # All prompts of a batch keep its first token waiting; those of a server are few at a time.
+    assert served.ttft_s < stepped.ttft_s
+    median = next(row for row in read_measurements() if row.metric == "tpot" and row.software == server.software)
+    assert not median.continuous

@@ -46,7 +46,7 @@ chip.calibration @kernels {
 chip.calibration @power {
   law = "energy",
   values = {
-    switching = 5.33
+    switching = 5.37
   },
   fitted_on = "Llama-3.1-8B in bfloat16 on one H100 SXM under vLLM 0.11, 8 to 691 requests at once (ML.ENERGY, 2025-12)",
   residual = 0.010
