@@ -21,6 +21,7 @@ VECTOR_OPERATIONS = {
     "layer_norm": 7,  # sum, subtract, square, sum, scale, weight, bias
     "rotary": 3,  # two products, one sum
     "gate": 8,  # the exponential and reciprocal of the activation, two products
+    "gate_tokens": 1,
     "activate": 7,  # the exponential and reciprocal of the activation, a product
     "add": 1,
     "scale": 1,

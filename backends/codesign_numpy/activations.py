@@ -7,7 +7,7 @@ from math import erf, exp, pi, sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from codesign_dialects.transformer import ActivateOp, GateOp
+from codesign_dialects.transformer import ActivateOp, GateOp, GateTokensOp
 from codesign_numpy.buffers import Floats
 from codesign_numpy.plan import Plan
 
@@ -59,6 +59,12 @@ def lower_gate(op: GateOp, plan: Plan) -> None:
     gate, up, out = plan.array(op.gate), plan.array(op.up), plan.buffer(op.result)
     function = FUNCTIONS[op.activation.data]
     plan.calls.append(lambda: np.multiply(function(gate), up, out=out))
+
+
+def lower_gate_tokens(op: GateTokensOp, plan: Plan) -> None:
+    """``sigmoid(scores) · input``."""
+    x, scores, out = plan.array(op.input), plan.array(op.scores), plan.buffer(op.result)
+    plan.calls.append(lambda: np.multiply(x, _sigmoid(scores), out=out))
 
 
 def lower_activate(op: ActivateOp, plan: Plan) -> None:

@@ -25,6 +25,7 @@ from codesign_dialects.transformer import (
     ExpertGatesOp,
     ExpertLinearOp,
     GateOp,
+    GateTokensOp,
     GetOp,
     HeadLinearOp,
     JoinHeadsOp,
@@ -49,7 +50,7 @@ from codesign_dialects.transformer import (
     TakeBlockOp,
 )
 from codesign_dialects.transformer.shapes import features
-from codesign_numpy.activations import lower_activate, lower_gate
+from codesign_numpy.activations import lower_activate, lower_gate, lower_gate_tokens
 from codesign_numpy.blocked_attention import (
     lower_attention_begin,
     lower_attention_block,
@@ -246,6 +247,7 @@ LOWERINGS: Mapping[type[Operation], Lowering] = {
     LayerNormOp: lower_layer_norm,
     RotaryOp: _rotary,
     GateOp: _gate,
+    GateTokensOp: lower_gate_tokens,
     ActivateOp: lower_activate,
     ExpertGatesOp: lower_expert_gates,
     MoEOp: lower_moe,

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import cast
 
@@ -15,12 +15,13 @@ from codesign.frontends.decoder import build
 from codesign.frontends.family import DecoderFamily
 from codesign.frontends.fields import Fields
 from codesign.frontends.gguf import Model, read_model, rotary_factors
+from codesign.frontends.gguf_architecture import Architecture, Key
 from codesign.frontends.gguf_architectures import (
     ARCHITECTURES,
+    LONG_ROTARY_FACTORS,
+    LONG_SCALING,
     ROTARY_FACTORS,
     SCALING,
-    Architecture,
-    Key,
     architectures_of,
 )
 from codesign.frontends.huggingface import family_of, read_json
@@ -36,7 +37,13 @@ from codesign.weights.gguf import Value
 from codesign.weights.gguf_writer import TYPE_OF_FORMAT, write_gguf
 from codesign.weights.repacked import RepackedTensor
 from codesign_dialects.formats import encoding_of
-from codesign_dialects.transformer.rotary_scaling import LinearScaling, Llama3Scaling, YarnScaling
+from codesign_dialects.transformer.rotary_scaling import (
+    LinearScaling,
+    Llama3Scaling,
+    LongRopeScaling,
+    RotaryScaling,
+    YarnScaling,
+)
 
 Bytes = NDArray[np.uint8]
 
@@ -92,10 +99,10 @@ class GgufExporter:
         layout = Program(build(plan.model.decoder, plan.model.names(None), None)).parameters
         writer = _Writer(parameters, plan)
         tensors = [writer.tensor(name, parts) for name, parts in placement(program, layout).items()]
-        scaling = plan.model.decoder.rotary_scaling
-        if isinstance(scaling, Llama3Scaling):
-            factors = rotary_factors(scaling, plan.model.decoder)
-            tensors.append(StoredTensor(ROTARY_FACTORS, factors.shape, "float32", factors.view(np.uint8)))
+        tensors += [
+            StoredTensor(name, factors.shape, "float32", factors.view(np.uint8))
+            for name, factors in _rotary_factors(plan.model.decoder).items()
+        ]
         plan.check({tensor.name: tensor for tensor in tensors}, str(target))
         write_gguf(target, {**plan.metadata, **_stored_as(tensors)}, tensors)
         return plan.remarks
@@ -160,7 +167,7 @@ def _from_folder(program: Program, source: Path, families: Mapping[str, Callable
             + ", ".join(ARCHITECTURES)
         )
     (name, architecture), decoder = known[0], family.decoder(Fields(config, str(path)))
-    model = Model(architecture, family, replace(decoder, **architecture.changes))
+    model = Model(architecture, family, architecture.change(decoder, {}))
     tokenizer, remarks = tokenizer_metadata(source, config, decoder.vocabulary)
     metadata: dict[str, Value] = {
         "general.architecture": name,
@@ -174,21 +181,38 @@ def _from_folder(program: Program, source: Path, families: Mapping[str, Callable
 def _shape(architecture: Architecture, decoder: Decoder) -> dict[str, Value]:
     """What the architecture's keys state of a decoder."""
     metadata: dict[str, Value | None] = {name: _stated(key, decoder) for name, key in architecture.keys.items()}
-    metadata |= {"vocab_size": decoder.vocabulary, "attention.value_length": decoder.head_size}
+    metadata = {"vocab_size": decoder.vocabulary, "attention.value_length": decoder.head_size, **metadata}
     if any(kind.rotary for kind in decoder.pattern):
-        metadata["rope.dimension_count"] = decoder.rotary_size or decoder.head_size
+        metadata["rope.dimension_count"] = decoder.rotary_features
     scaling = decoder.rotary_scaling
     if isinstance(scaling, LinearScaling | YarnScaling):
         metadata["rope.scaling.type"] = "linear" if isinstance(scaling, LinearScaling) else "yarn"
         metadata |= {name: _stated(key, scaling) for name, key in SCALING.items()}
+    if isinstance(scaling, LongRopeScaling):
+        metadata |= {name: _stated(key, scaling) for name, key in LONG_SCALING.items()}
     return {name: value for name, value in metadata.items() if value is not None}
 
 
-def _stated(key: Key, of: object) -> bool | int | float | None:
+def _stated(key: Key, of: Decoder | RotaryScaling) -> bool | int | float | None:
     value: object = of
-    for name in key.of.split("."):
-        value = getattr(value, name, None)
+    if not isinstance(key.of, str):
+        value = key.of(of) if isinstance(of, Decoder) else None
+    else:
+        for name in key.of.split("."):
+            value = getattr(value, name, None)
     return key.kind(value) if isinstance(value, int | float) else None
+
+
+def _rotary_factors(decoder: Decoder) -> dict[str, NDArray[np.float32]]:
+    """What frequencies are divided by, where tensors hold that."""
+    match decoder.rotary_scaling:
+        case Llama3Scaling() as scaling:
+            return {ROTARY_FACTORS: rotary_factors(scaling, decoder)}
+        case LongRopeScaling(short, long):
+            factors = {"short": short, "long": long}
+            return {name: np.array(factors[which], np.float32) for which, name in LONG_ROTARY_FACTORS.items()}
+        case _:
+            return {}
 
 
 def _stored_as(tensors: Sequence[StoredTensor]) -> dict[str, Value]:

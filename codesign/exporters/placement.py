@@ -69,6 +69,8 @@ def stored_shape(parts: Sequence[Part]) -> tuple[int, ...]:
         When they leave a hole in it.
     """
     view, shape = parts[0].view, list(parts[0].shape)
+    if view.flat:
+        return view.flat
     if view.count:
         taken = sorted((part.view.first, part.view.first + part.view.count) for part in parts)
         if [first for first, _ in taken] != [0, *(end for _, end in taken[:-1])]:

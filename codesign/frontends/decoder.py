@@ -25,6 +25,7 @@ from codesign_dialects.transformer import (
     EmbeddingOp,
     ExpertGatesOp,
     GateOp,
+    GateTokensOp,
     HeadLinearOp,
     JoinHeadsOp,
     KVCacheType,
@@ -149,7 +150,10 @@ class _LayerBuilder:
         entering = input
         if self.names.has("latent_query"):
             entering = self._norm(self._linear(input, "latent_query"), "latent_query_norm")
-        absorbed = HeadLinearOp(self._linear(entering, "query"), self._get("key"), heads=d.heads, transposed=True)
+        assert d.latent is not None
+        absorbed = HeadLinearOp(
+            self._linear(entering, "query"), self._get("key"), heads=d.heads, transposed=not d.latent.absorbed
+        )
         turned = self._rotary(self._linear(entering, "rotary_query"), d.heads)
         keys = self._rotary(self._linear(input, "rotary_key"), 1)
         latent = self._norm(self._linear(input, "latent"), "latent_norm")
@@ -182,7 +186,12 @@ class _LayerBuilder:
         if experts is None or self.kind.dense:
             return self._dense(input)
         mixed = self._mixture(input, experts)
-        return AddOp(mixed, self._dense(input, "shared_")).result if experts.shared else mixed
+        if not experts.shared:
+            return mixed
+        shared = self._dense(input, "shared_")
+        if self.names.has("shared_router"):
+            shared = GateTokensOp(shared, self._linear(input, "shared_router")).result
+        return AddOp(mixed, shared).result
 
     def _dense(self, input: SSAValue, part: str = "") -> SSAValue:
         activation = self.decoder.activation

@@ -13,12 +13,13 @@ from codesign.frontends.decoder import build
 from codesign.frontends.families import FAMILIES
 from codesign.frontends.family import DecoderFamily
 from codesign.frontends.fields import Fields
+from codesign.frontends.gguf_architecture import Architecture, Key
 from codesign.frontends.gguf_architectures import (
     ARCHITECTURES,
+    LONG_ROTARY_FACTORS,
+    LONG_SCALING,
     ROTARY_FACTORS,
     SCALING,
-    Architecture,
-    Key,
     architecture_of,
 )
 from codesign.frontends.shape import Decoder, Names
@@ -84,7 +85,7 @@ def read_model(metadata: Mapping[str, Value], tensors: Tensors, where: str) -> M
     """
     name = metadata.get("general.architecture")
     name = name if isinstance(name, str) else str(name)
-    architecture = architecture_of(name, bool(metadata.get(f"{name}.expert_count", 0)))
+    architecture = architecture_of(name, metadata)
     if architecture is None:
         name = name[:60]
         raise CodesignError(f"{where}: architecture '{name}' is not supported.{nearest(name, ARCHITECTURES)}")
@@ -93,11 +94,12 @@ def read_model(metadata: Mapping[str, Value], tensors: Tensors, where: str) -> M
     fields = Fields(_config(stated, architecture, tensors), where)
     decoder = family.decoder(fields)
     fields.refuse_unread()
-    turned = stated.value("rope.dimension_count", Key("", "rotary_size", default=decoder.head_size))
-    rotary_size = None if turned == decoder.head_size else turned
+    whole = replace(decoder, rotary_size=None).rotary_features
+    turned = stated.value("rope.dimension_count", Key("", "rotary_size", default=whole))
+    rotary_size = None if turned == whole else turned
     scaling = _stored_scaling(decoder, tensors, where) or decoder.rotary_scaling
-    decoder = replace(decoder, rotary_size=rotary_size, rotary_scaling=scaling, **architecture.changes)
-    return Model(architecture, family, decoder)
+    decoder = replace(decoder, rotary_size=rotary_size, rotary_scaling=scaling)
+    return Model(architecture, family, architecture.change(decoder, tensors))
 
 
 def family_of(architecture: Architecture) -> DecoderFamily:
@@ -130,7 +132,7 @@ def _config(stated: "_Metadata", architecture: Architecture, tensors: Tensors) -
         config["head_dim"] = hidden // max(heads, 1)
     config["vocab_size"] = embedding.shape[0]
     config["tie_word_embeddings"] = "output.weight" not in tensors
-    config["rope_scaling"] = _rotary_scaling(stated)
+    config["rope_scaling"] = _long_rope(stated, tensors) or _rotary_scaling(stated)
     return config | dict(architecture.config(config, tensors))
 
 
@@ -142,24 +144,34 @@ def _rotary_scaling(stated: "_Metadata") -> dict[str, object] | None:
     return {"rope_type": str(kind), **{field: value for field, value in found.items() if value is not None}}
 
 
+def _long_rope(stated: "_Metadata", tensors: Tensors) -> dict[str, object] | None:
+    """LongRoPE, of which files hold the factors."""
+    if not all(name in tensors for name in LONG_ROTARY_FACTORS.values()):
+        return None
+    factors = {f"{which}_factor": tensors[name].float32().tolist() for which, name in LONG_ROTARY_FACTORS.items()}
+    found = {key.field: stated.value(suffix, key) for suffix, key in LONG_SCALING.items()}
+    return {"rope_type": "longrope", **factors, **found}
+
+
 def _stored_scaling(decoder: Decoder, tensors: Tensors, where: str) -> RotaryScaling | None:
-    """Llama 3's scaling, of which files hold what each frequency is divided by."""
+    """Llama 3's and 4's scaling, of which files hold what each frequency is divided by."""
     if ROTARY_FACTORS not in tensors:
         return None
     factors = tensors[ROTARY_FACTORS].float32().reshape(-1)
-    scaling = Llama3Scaling(float(factors.max(initial=1.0)), low=1.0, high=4.0, original=8192.0)
-    expected = rotary_factors(scaling, decoder)
-    if factors.shape != expected.shape or not np.allclose(factors, expected, rtol=1e-5):
-        raise CodesignError(
-            f"{where}: tensor '{ROTARY_FACTORS}' scales rotary frequencies otherwise than Llama 3 does, "
-            "which is not supported"
-        )
-    return scaling
+    for high in (4.0, 1.0):  # Llama 3, Llama 4
+        scaling = Llama3Scaling(float(factors.max(initial=1.0)), low=1.0, high=high, original=8192.0)
+        expected = rotary_factors(scaling, decoder)
+        if factors.shape == expected.shape and np.allclose(factors, expected, rtol=1e-5):
+            return scaling
+    raise CodesignError(
+        f"{where}: tensor '{ROTARY_FACTORS}' scales rotary frequencies otherwise than Llama 3 and 4 do, "
+        "which is not supported"
+    )
 
 
 def rotary_factors(scaling: RotaryScaling, decoder: Decoder) -> NDArray[np.float32]:
     """What a scaling divides each frequency by, ``[size / 2]``."""
-    size = decoder.rotary_size or decoder.head_size
+    size = decoder.rotary_features
     plain = tuple(decoder.theta ** (-2 * pair / size) for pair in range(size // 2))
     return np.divide(plain, scaling.scaled(plain, decoder.theta, decoder.context)).astype(np.float32)
 

@@ -1,127 +1,43 @@
-"""The architectures of GGUF files, as data: how metadata read as a family's configuration, and what tensors are called.
+"""The architectures of GGUF files, as data.
 
-Keys, tensor names and defaults are those of llama.cpp (`gguf-py/gguf/constants.py`, `src/llama-model.cpp`); what its
-converter makes of values (`convert_hf_to_gguf.py`) is `changes` here: rows of query and key permuted so that neighbors
+Keys and defaults are those of llama.cpp (`gguf-py/gguf/constants.py`, `src/llama-model.cpp`); what its converter makes
+of values (`convert_hf_to_gguf.py`, `conversion/`) is `change` here: rows of query and key permuted so that neighbors
 make a rotary pair, norm weights stored as what they multiply by.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import replace
 
-from codesign.frontends.shape import Decoder, Names, Source
-from codesign.weights import StoredTensor
+from codesign.frontends.gguf_architecture import (
+    EXPERTS,
+    LLAMA,
+    ROTARY,
+    SHAPE,
+    WINDOW,
+    Architecture,
+    Found,
+    Key,
+    leading_dense,
+    renamed,
+    without,
+)
+from codesign.frontends.gguf_deepseek import DEEPSEEK_2, DEEPSEEK_3, SIGMOID
+from codesign.frontends.shape import Decoder, Source
+from codesign.weights.gguf import Value
 from codesign_dialects.transformer.view import View
 
-Found = Mapping[str, StoredTensor]
-
-
-@dataclass(frozen=True)
-class Key:
-    """What a metadata key states: a `field` of the family's configuration, and `of` a decoder, a dotted path.
-
-    Where it is absent the value is `default`, or None for the family's own default.
-    """
-
-    field: str
-    of: str
-    kind: type[int] | type[float] | type[bool] = int
-    default: float | None = None
-    required: bool = False
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """How files of one architecture read.
-
-    `model_type` names the family. `config` gives fields that no key states, from those read and the file's tensors.
-    `changes` are attributes of the decoder that differ in a GGUF file. `names` gives tensors that are called otherwise
-    than in most architectures.
-    """
-
-    model_type: str
-    keys: Mapping[str, Key]
-    config: Callable[[Mapping[str, object], Found], Mapping[str, object]] = lambda read, tensors: {}
-    changes: Mapping[str, object] = field(default_factory=dict[str, object])
-    names: Callable[[Decoder, Found | None], Mapping[str, str | Source]] = lambda decoder, tensors: {}
-
-    def tensor_names(self, decoder: Decoder, family: Names, tensors: Found | None) -> Names:
-        """What such a file calls the parameters that the `family` has."""
-        known = {**TENSORS, **self.names(decoder, tensors)}
-        return Names(**{one.name: known[one.name] if family.has(one.name) else None for one in fields(Names)})  # pyright: ignore[reportArgumentType]
-
-
-TENSORS: Mapping[str, str | Source] = {
-    "embedding": "token_embd.weight",
-    "positions": "position_embd.weight",
-    "norm": "output_norm.weight",
-    "head": "output.weight",
-    **{
-        name: f"blk.{{}}.{tensor}.weight"
-        for name, tensor in {
-            "attention_norm": "attn_norm",
-            "query": "attn_q",
-            "key": "attn_k",
-            "value": "attn_v",
-            "output": "attn_output",
-            "query_norm": "attn_q_norm",
-            "key_norm": "attn_k_norm",
-            "sinks": "attn_sinks",
-            "attention_inner_norm": "attn_sub_norm",
-            "attention_post_norm": "post_attention_norm",
-            "feed_forward_norm": "ffn_norm",
-            "gate": "ffn_gate",
-            "up": "ffn_up",
-            "down": "ffn_down",
-            "feed_forward_inner_norm": "ffn_sub_norm",
-            "feed_forward_post_norm": "post_ffw_norm",
-            "router": "ffn_gate_inp",
-            "expert_gate": "ffn_gate_exps",
-            "expert_up": "ffn_up_exps",
-            "expert_down": "ffn_down_exps",
-        }.items()
-    },
-}
-"""What most architectures call a decoder's parameters."""
-
-_SHAPE = {
-    "block_count": Key("num_hidden_layers", "layers", required=True),
-    "embedding_length": Key("hidden_size", "hidden", required=True),
-    "feed_forward_length": Key("intermediate_size", "feed_forward", required=True),
-    "attention.head_count": Key("num_attention_heads", "heads", required=True),
-    "attention.head_count_kv": Key("num_key_value_heads", "kv_heads"),
-    "context_length": Key("max_position_embeddings", "context", default=2048),
-}
-_ROTARY = {"rope.freq_base": Key("rope_theta", "theta", float, default=10000.0)}
-_HEAD_SIZE = {"attention.key_length": Key("head_dim", "head_size")}
-_LLAMA = {
-    **_SHAPE,
-    **_ROTARY,
-    **_HEAD_SIZE,
-    "attention.layer_norm_rms_epsilon": Key("rms_norm_eps", "epsilon", float, required=True),
-}
-_WINDOW = {"attention.sliding_window": Key("sliding_window", "sliding.window")}
-_EXPERTS = {
-    "expert_count": Key("num_local_experts", "experts.count", required=True),
-    "expert_used_count": Key("num_experts_per_tok", "experts.chosen", required=True),
-}
 _SOFTCAPS = {
     "attn_logit_softcapping": Key("attn_logit_softcapping", "attention_softcap", float, default=50.0),
     "final_logit_softcapping": Key("final_logit_softcapping", "logit_softcap", float, default=30.0),
 }
-_PAIRS = {"rotary_style": "interleaved"}
-_WHOLE_NORMS = {"norm_offset": 0.0}
 
 
-def _without(keys: Mapping[str, Key], *names: str) -> dict[str, Key]:
-    return {name: key for name, key in keys.items() if name not in names}
+def _pairs(decoder: Decoder, tensors: Found) -> Decoder:
+    return replace(decoder, rotary_style="interleaved")
 
 
-def _renamed(keys: Mapping[str, Key], **names: str) -> dict[str, Key]:
-    """The keys for a family whose fields have other names."""
-    return {
-        name: Key(names.get(key.field, key.field), key.of, key.kind, key.default, key.required)
-        for name, key in keys.items()
-    }
+def _whole_norms(decoder: Decoder, tensors: Found) -> Decoder:
+    return replace(decoder, norm_offset=0.0)
 
 
 def _layer_norm(field: str) -> dict[str, Key]:
@@ -186,39 +102,57 @@ def _mixtral_names(decoder: Decoder, tensors: Found | None) -> Mapping[str, str 
     return {f"expert_{part}": f"blk.{{}}.ffn_{part}.{{expert}}.weight" for part in ("gate", "up", "down")}
 
 
+def _shared_router(decoder: Decoder, tensors: Found | None) -> Mapping[str, str | Source]:
+    """The gate of Qwen 2's shared expert, a vector."""
+    return {"shared_router": Source("blk.{}.ffn_gate_inp_shexp.weight", View(flat=(decoder.hidden,)))}
+
+
 ARCHITECTURES: Mapping[str, Architecture] = {
-    "llama": Architecture("llama", _LLAMA, _biases, _PAIRS),
-    "qwen2": Architecture("qwen2", _without(_LLAMA, "attention.key_length")),
-    "qwen3": Architecture("qwen3", _LLAMA),
+    "llama": Architecture("llama", LLAMA, _biases, _pairs),
+    "qwen2": Architecture("qwen2", without(LLAMA, "attention.key_length")),
+    "qwen2moe": Architecture(
+        "qwen2_moe",
+        {
+            **without(LLAMA, "attention.key_length"),
+            **renamed(EXPERTS, num_local_experts="num_experts"),
+            "expert_feed_forward_length": Key("moe_intermediate_size", "experts.feed_forward", required=True),
+            "expert_shared_feed_forward_length": Key(
+                "shared_expert_intermediate_size", "experts.shared", required=True
+            ),
+        },
+        lambda read, tensors: {"qkv_bias": "blk.0.attn_q.bias" in tensors},
+        names=_shared_router,
+    ),
+    "qwen3": Architecture("qwen3", LLAMA),
     "qwen3moe": Architecture(
         "qwen3_moe",
-        {**_LLAMA, **_EXPERTS, "expert_feed_forward_length": Key("moe_intermediate_size", "experts.feed_forward")},
+        {**LLAMA, **EXPERTS, "expert_feed_forward_length": Key("moe_intermediate_size", "experts.feed_forward")},
         lambda read, tensors: {"norm_topk_prob": True},
     ),
-    "gemma": Architecture("gemma", _LLAMA, changes=_WHOLE_NORMS),
+    "gemma": Architecture("gemma", LLAMA, change=_whole_norms),
     "gemma2": Architecture(
         "gemma2",
-        {**_LLAMA, **_SOFTCAPS, **_WINDOW},
+        {**LLAMA, **_SOFTCAPS, **WINDOW},
         lambda read, tensors: _scored_by(read, largest=46),
-        _WHOLE_NORMS,
+        _whole_norms,
     ),
     "gemma3": Architecture(
         "gemma3_text",
         {
-            **_LLAMA,
-            **_WINDOW,
+            **LLAMA,
+            **WINDOW,
             "rope.freq_base": Key("rope_theta", "theta", float, default=1e6),
             "rope.freq_base_swa": Key("rope_local_base_freq", "sliding.theta", float),
         },
         lambda read, tensors: _scored_by(read, largest=62),
-        _WHOLE_NORMS,
+        _whole_norms,
     ),
-    "phi3": Architecture("phi3", {**_without(_LLAMA, "attention.key_length"), **_WINDOW}, names=_joint),
+    "phi3": Architecture("phi3", {**without(LLAMA, "attention.key_length"), **WINDOW}, names=_joint),
     "gpt2": Architecture(
         "gpt2",
         {
-            **_renamed(
-                _without(_SHAPE, "attention.head_count_kv"),
+            **renamed(
+                without(SHAPE, "attention.head_count_kv"),
                 num_hidden_layers="n_layer",
                 hidden_size="n_embd",
                 intermediate_size="n_inner",
@@ -232,8 +166,8 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "gptneox": Architecture(
         "gpt_neox",
         {
-            **_without(_SHAPE, "attention.head_count_kv"),
-            **_ROTARY,
+            **without(SHAPE, "attention.head_count_kv"),
+            **ROTARY,
             **_layer_norm("layer_norm_eps"),
             "use_parallel_residual": Key("use_parallel_residual", "parallel", bool, required=True),
         },
@@ -242,26 +176,42 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "falcon": Architecture(
         "falcon",
         {
-            **_renamed(_SHAPE, intermediate_size="ffn_hidden_size", num_key_value_heads="num_kv_heads"),
-            **_ROTARY,
+            **renamed(SHAPE, intermediate_size="ffn_hidden_size", num_key_value_heads="num_kv_heads"),
+            **ROTARY,
             **_layer_norm("layer_norm_epsilon"),
         },
         _falcon,
         names=_falcon_names,
     ),
-    "starcoder2": Architecture("starcoder2", {**_SHAPE, **_ROTARY, **_layer_norm("norm_epsilon")}),
-    "olmo2": Architecture("olmo2", _without(_LLAMA, "attention.key_length")),
-    "smollm3": Architecture("smollm3", _without(_LLAMA, "attention.key_length"), changes=_PAIRS),
+    "starcoder2": Architecture("starcoder2", {**SHAPE, **ROTARY, **_layer_norm("norm_epsilon")}),
+    "olmo2": Architecture("olmo2", without(LLAMA, "attention.key_length")),
+    "smollm3": Architecture("smollm3", without(LLAMA, "attention.key_length"), change=_pairs),
     "gpt-oss": Architecture(
         "gpt_oss",
         {
-            **_without(_LLAMA, "feed_forward_length"),
+            **without(LLAMA, "feed_forward_length"),
             "expert_feed_forward_length": Key("intermediate_size", "experts.feed_forward", required=True),
-            **_EXPERTS,
-            **_WINDOW,
+            **EXPERTS,
+            **WINDOW,
         },
         names=lambda decoder, tensors: {"feed_forward_norm": "blk.{}.post_attention_norm.weight"},
     ),
+    "llama4": Architecture(
+        "llama4_text",
+        {
+            **renamed(LLAMA, intermediate_size="intermediate_size_mlp"),
+            **EXPERTS,
+            "expert_feed_forward_length": Key("intermediate_size", "experts.feed_forward", required=True),
+            "interleave_moe_layer_step": Key(
+                "interleave_moe_layer_step", lambda decoder: leading_dense(decoder) + 1, required=True
+            ),
+            # 0 says that no layer attends in chunks, which the family's configurations do not.
+            "attention.sliding_window": Key("sliding_window", ""),
+        },
+        # `src/llama-model.cpp` takes the norms of turned queries and keys from the number of experts.
+        lambda read, tensors: {"use_qk_norm": read["num_local_experts"] != 128},
+    ),
+    "deepseek2": DEEPSEEK_2,
 }
 """By ``general.architecture``."""
 
@@ -269,22 +219,34 @@ SCALING = {
     "rope.scaling.factor": Key("factor", "factor", float, required=True),
     "rope.scaling.original_context_length": Key("original_max_position_embeddings", "original"),
 }
-"""What states a rotary scaling, which its keys are `of`."""
+LONG_SCALING = {
+    "rope.scaling.original_context_length": Key("original_max_position_embeddings", "original", required=True),
+    "rope.scaling.attn_factor": Key("attention_factor", "scale", float, default=1.0),
+}
+"""What states a rotary scaling, which its keys are `of`: one that the metadata name, and LongRoPE, whose factors are
+tensors."""
 
 ROTARY_FACTORS = "rope_freqs.weight"
+LONG_ROTARY_FACTORS = {"long": "rope_factors_long.weight", "short": "rope_factors_short.weight"}
 
-_MIXTRAL = Architecture("mixtral", {**_LLAMA, **_EXPERTS}, changes=_PAIRS, names=_mixtral_names)
+_MIXTRAL = Architecture("mixtral", {**LLAMA, **EXPERTS}, change=_pairs, names=_mixtral_names)
 
 
-def architecture_of(name: str, experts: bool) -> Architecture | None:
-    """The architecture called `name`, which for mixtures of Llama's kind is Mixtral's; None where it is not known."""
-    return _MIXTRAL if name == "llama" and experts else ARCHITECTURES.get(name)
+def architecture_of(name: str, metadata: Mapping[str, Value]) -> Architecture | None:
+    """The architecture called `name`, or the other one of that name: of Llama's kind Mixtral's, of DeepSeek's the third
+    version's, which scores experts by a sigmoid. None where it is not known."""
+    experts, gating = (metadata.get(f"{name}.{key}") for key in ("expert_count", "expert_gating_func"))
+    if name == "llama" and isinstance(experts, int) and experts:
+        return _MIXTRAL
+    if name == "deepseek2" and isinstance(gating, int) and gating == SIGMOID:
+        return DEEPSEEK_3
+    return ARCHITECTURES.get(name)
 
 
 def architectures_of(model_type: str) -> list[tuple[str, Architecture]]:
     """The architectures, by their names in files, that hold models of a family."""
-    if model_type == "mixtral":
-        return [("llama", _MIXTRAL)]
+    if model_type in (other := {"mixtral": ("llama", _MIXTRAL), "deepseek_v3": ("deepseek2", DEEPSEEK_3)}):
+        return [other[model_type]]
     # Without a window Mistral is Llama.
     wanted = {"mistral": "llama"}.get(model_type, model_type)
     return [(name, one) for name, one in ARCHITECTURES.items() if one.model_type == wanted]

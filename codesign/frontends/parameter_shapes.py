@@ -66,7 +66,7 @@ def _latent_products(d: Decoder, latent: Latent) -> Shapes:
         "latent": (latent.rank, d.hidden),
         "latent_norm": (latent.rank,),
         "rotary_key": (latent.rotary, d.hidden),
-        "key": (d.heads * latent.content, latent.rank),
+        "key": (d.heads * latent.rank, latent.content) if latent.absorbed else (d.heads * latent.content, latent.rank),
         "value": (d.heads * latent.value, latent.rank),
     }
 
@@ -79,7 +79,8 @@ def _mixture(d: Decoder, e: Experts) -> Shapes:
         "expert_up": (e.count, e.feed_forward, d.hidden),
         "expert_down": (e.count, d.hidden, e.feed_forward),
     }
-    return shapes | (_dense("shared_", d.hidden, e.shared) if e.shared else {})
+    shared: Shapes = {"shared_router": (1, d.hidden)} | _dense("shared_", d.hidden, e.shared)
+    return shapes | (shared if e.shared else {})
 
 
 def _dense(part: str, hidden: int, width: int) -> Shapes:

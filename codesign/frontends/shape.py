@@ -53,7 +53,8 @@ class Latent:
 
     Of a head's query and key `content` features come from latent vectors and `rotary` ones know positions, whose key
     all heads share. Its value has `value` features. Queries come from a latent vector of `query_rank` features, None
-    for the input itself.
+    for the input itself. A head's key matrix is ``[content, rank]``; where it is `absorbed`, it is ``[rank, content]``,
+    as it takes queries to the latent space.
     """
 
     rank: int
@@ -61,6 +62,7 @@ class Latent:
     rotary: int
     value: int
     query_rank: int | None = None
+    absorbed: bool = False
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,15 @@ class Decoder:
         return self.pattern[layer % len(self.pattern)]
 
     @property
+    def rotary_features(self) -> int:
+        """Features of a head that turn."""
+        return self.rotary_size or self._most_rotary
+
+    @property
+    def _most_rotary(self) -> int:
+        return self.head_size if self.latent is None else self.latent.rotary
+
+    @property
     def sliding(self) -> Layer | None:
         """The first kind of layer with a window."""
         return next((kind for kind in self.pattern if kind.window is not None), None)
@@ -157,16 +168,16 @@ class Decoder:
         if self.experts is not None:
             self._check_experts(where, self.experts)
         if self.latent is not None:
-            for name, value in vars(self.latent).items():
+            for name in ("rank", "content", "rotary", "value", "query_rank"):
+                value = getattr(self.latent, name)
                 if value is not None and not 1 <= value <= LIMITS["head_size"]:
                     raise CodesignError(
                         f"{where}: the {name} of latent attention is 1 to {LIMITS['head_size']}, got {value}"
                     )
 
     def _check_rotary(self, where: str) -> None:
-        turned = self.head_size if self.latent is None else self.latent.rotary
-        if self.rotary_size is None and turned % 2:
-            raise CodesignError(f"{where}: rotary positions need an even head size, got {turned}")
+        if self.rotary_size is None and self._most_rotary % 2:
+            raise CodesignError(f"{where}: rotary positions need an even head size, got {self._most_rotary}")
         if self.rotary_size is not None and (self.rotary_size % 2 or not 2 <= self.rotary_size <= self.head_size):
             raise CodesignError(
                 f"{where}: rotary positions turn an even number of a head's {self.head_size} features, "
@@ -180,7 +191,7 @@ class Decoder:
         if self.rotary_scaling is not None and (problem := self.rotary_scaling.problem):
             raise CodesignError(f"{where}: rotary scaling: {problem}")
         if isinstance(self.rotary_scaling, LongRopeScaling):
-            misfit = self.rotary_scaling.misfit(turned if self.rotary_size is None else self.rotary_size)
+            misfit = self.rotary_scaling.misfit(self.rotary_features)
             if misfit:
                 raise CodesignError(f"{where}: rotary scaling: {misfit}")
 
@@ -252,6 +263,7 @@ class Names:
     feed_forward_post_norm: str | Source | None = None
     router: str | Source | None = None
     selection_bias: str | Source | None = None
+    shared_router: str | Source | None = None
     shared_gate: str | Source | None = None
     shared_up: str | Source | None = None
     shared_down: str | Source | None = None

@@ -2,7 +2,7 @@
 
 import mmap
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from math import prod
 from pathlib import Path
@@ -62,6 +62,9 @@ class StoredTensor:
             shape = view.shape(self.shape)
         except ValueError as error:
             raise WeightsError(f"tensor {self.name!r}: {error}") from error
+        if view.flat:
+            matrix = replace(self, shape=(prod(self.shape[:-1]), self.shape[-1]))
+            return matrix.part(replace(view, flat=()))
         if in_planes(self.format):
             return self._part_of_planes(view, shape)
         kept, bytes = self.shape, self.payload

@@ -194,6 +194,7 @@ def test_every_operation_of_every_family_is_priced() -> None:
         expert_gate="{}.gate",
         expert_up="{}.up",
         expert_down="{}.down",
+        shared_router="{}.shared_router",
         shared_up="{}.shared_up",
         shared_down="{}.shared_down",
     )
@@ -211,4 +212,5 @@ def test_every_operation_of_every_family_is_priced() -> None:
     names_of = {name for own in read(tiny, batch=1, tokens=3, past=0).tables for name in own.names}
     assert {
         "layer_norm", "position_embedding", "softcap", "scale", "expert_gates", "combine", "activate", "layers.router",
+        "gate_tokens",
     } <= names_of  # fmt: skip

@@ -21,6 +21,7 @@ from codesign_dialects.transformer import (
     EmbeddingOp,
     ExpertGatesOp,
     GateOp,
+    GateTokensOp,
     GetOp,
     KVCacheType,
     LastTokensOp,
@@ -184,6 +185,14 @@ def test_scale_and_softcap() -> None:
     assert_close(apply(lambda v, get, ids, past: ScaleOp(v, 2.5).result, x), 2.5 * x.astype(np.float64))
     capped = apply(lambda v, get, ids, past: SoftcapOp(v, 5.0).result, x)
     assert_close(capped, 5 * np.tanh(x.astype(np.float64) / 5))
+
+
+def test_a_gate_of_each_token() -> None:
+    random = np.random.default_rng(0)
+    x, row = values(random, 6, 4), values(random, 1, 4)
+    found = apply(lambda v, get, ids, past: GateTokensOp(v, LinearOp(v, get["w"]).result).result, x, w=row)
+    wide = x.astype(np.float64)
+    assert_close(found, wide / (1 + np.exp(-wide @ row.astype(np.float64).T)))
 
 
 @pytest.mark.parametrize("past", [0, 3, 11])

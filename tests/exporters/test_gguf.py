@@ -141,7 +141,7 @@ def test_what_cannot_be_written_is_said_and_nothing_is_left(tmp_path, pipeline, 
             {"model_type": "mistral", "sliding_window": 4},
             "of the architecture 'llama' cannot state a model whose pattern",
         ),
-        ({"rope_scaling": {**LLAMA_3, "original_max_position_embeddings": 32}}, "otherwise than Llama 3 does"),
+        ({"rope_scaling": {**LLAMA_3, "original_max_position_embeddings": 32}}, "otherwise than Llama 3 and 4 do"),
         ({"hidden_act": "gelu"}, "cannot state a model whose activation is gelu; read again it would be silu"),
     ],
 )

@@ -7,6 +7,7 @@ values is written out here once more, from its description.
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from math import log, sqrt
 from pathlib import Path
 
 import numpy as np
@@ -140,6 +141,65 @@ def _gpt_oss(tensors: Tensors, config) -> Tensors:
     return changed
 
 
+def _qwen2_moe(tensors: Tensors, config) -> Tensors:
+    """The shared expert's gate, a row, is a vector."""
+    return {
+        name: values[0] if name.endswith("shared_expert_gate.weight") else values
+        for name, values in _experts(tensors, config).items()
+    }
+
+
+def _llama4(tensors: Tensors, config) -> Tensors:
+    """Gate and up taken apart, and the matrices of experts stored [out, in]."""
+    changed: Tensors = {}
+    for name, values in tensors.items():
+        if "gate_up_proj" in name:
+            for part, half in zip(("gate", "up"), np.split(values.swapaxes(1, 2), 2, axis=1), strict=True):
+                changed[name.replace("gate_up", part) + ".weight"] = half
+        elif "experts.down_proj" in name:
+            changed[name + ".weight"] = values.swapaxes(1, 2)
+        else:
+            changed[name] = values
+    return changed | _rotary_factors(config)
+
+
+def _rotary_factors(config) -> Tensors:
+    """`LlamaModel.generate_extra_tensors`: of Llama 4, which leaves no room for a blend."""
+    scaling, size = config.get("rope_scaling"), config["head_dim"]
+    if scaling is None:
+        return {}
+    frequencies = config["rope_theta"] ** -(np.arange(0, size, 2) / size)
+    slow = 2 * np.pi / frequencies > scaling["original_max_position_embeddings"] / scaling["low_freq_factor"]
+    return {"rope_freqs.weight": np.where(slow, scaling["factor"], 1.0).astype(np.float32)}
+
+
+def _deepseek(tensors: Tensors, config) -> Tensors:
+    """Matrices of keys and values apart, those of keys transposed, head by head."""
+    content = config["qk_nope_head_dim"]
+    changed: Tensors = {}
+    for name, values in _experts(tensors, config).items():
+        if "kv_b_proj" in name:
+            heads = values.reshape(config["num_attention_heads"], -1, values.shape[1])
+            changed[name.replace("kv_b", "k_b")] = heads[:, :content].swapaxes(1, 2)
+            changed[name.replace("kv_b", "v_b")] = heads[:, content:]
+        else:
+            changed[name.replace("correction_bias", "correction.bias")] = values
+    return changed
+
+
+def _old_deepseek(tensors: Tensors, config) -> Tensors:
+    return {
+        name.replace("correction_bias", "correction.bias"): values for name, values in _experts(tensors, config).items()
+    }
+
+
+def _phi3(tensors: Tensors, config) -> Tensors:
+    """`Phi3MiniModel.generate_extra_tensors`."""
+    scaling = config["rope_scaling"]
+    factors = {f"rope_factors_{which}.weight": np.float32(scaling[f"{which}_factor"]) for which in ("long", "short")}
+    return tensors | factors
+
+
 def _same(tensors: Tensors, config) -> Tensors:
     return tensors
 
@@ -163,6 +223,56 @@ FALCON = {
 STARCODER = {name: value for name, value in LLAMA.items() if name != "rms_norm_eps"}
 EXPERTS = {"num_experts_per_tok": 2, "num_local_experts": 5}
 GEMMA = {**LLAMA, "head_dim": 8}
+
+DEEPSEEK = {
+    **LLAMA,
+    "num_key_value_heads": 6,
+    "rms_norm_eps": 1e-6,
+    "kv_lora_rank": 16,
+    "q_lora_rank": 24,
+    "qk_nope_head_dim": 8,
+    "qk_rope_head_dim": 4,
+    "v_head_dim": 6,
+    "n_routed_experts": 8,
+    "n_shared_experts": 2,
+    "num_experts_per_tok": 2,
+    "moe_intermediate_size": 24,
+    "first_k_dense_replace": 1,
+}
+DEEPSEEK_KEYS = {
+    "attention.kv_lora_rank": 16,
+    "attention.q_lora_rank": 24,
+    "rope.dimension_count": 4,
+    "leading_dense_block_count": 1,
+    "expert_count": 8,
+    "expert_used_count": 2,
+    "expert_shared_count": 2,
+    "expert_feed_forward_length": 24,
+}
+OF_A_HEAD = {"attention.key_length": 12, "attention.value_length": 6}
+OF_THE_LATENT_SPACE = {
+    "attention.head_count_kv": 1,
+    "attention.key_length": 20,
+    "attention.value_length": 16,
+    "attention.key_length_mla": 12,
+    "attention.value_length_mla": 6,
+}
+LLAMA_4 = {
+    "model_type": "llama4_text",
+    **GEMMA,
+    "intermediate_size": 24,
+    "intermediate_size_mlp": 80,
+    "num_hidden_layers": 5,
+    "num_local_experts": 5,
+    "num_experts_per_tok": 2,
+}
+LLAMA_4_KEYS = {
+    "attention.key_length": 8,
+    "feed_forward_length": 80,
+    "expert_feed_forward_length": 24,
+    "expert_count": 5,
+    "expert_used_count": 2,
+}
 
 Metadata = Mapping[str, int | float | bool | str]
 
@@ -215,6 +325,24 @@ CASES = {
         _old_mixtral,
     ),
     "qwen2": Case("qwen2", {"model_type": "qwen2", **LLAMA}),
+    "qwen2moe": Case(
+        "qwen2moe",
+        {
+            "model_type": "qwen2_moe",
+            **LLAMA,
+            "num_experts": 5,
+            "num_experts_per_tok": 2,
+            "moe_intermediate_size": 24,
+            "shared_expert_intermediate_size": 40,
+        },
+        {
+            "expert_count": 5,
+            "expert_used_count": 2,
+            "expert_feed_forward_length": 24,
+            "expert_shared_feed_forward_length": 40,
+        },
+        _qwen2_moe,
+    ),
     "qwen3": Case("qwen3", {"model_type": "qwen3", **GEMMA, "head_dim": 12}, {"attention.key_length": 12}),
     "qwen3moe": Case(
         "qwen3moe",
@@ -264,6 +392,97 @@ CASES = {
         "phi3",
         {"model_type": "phi3", **LLAMA, "pad_token_id": 0, "sliding_window": 6, "partial_rotary_factor": 0.5},
         {"attention.sliding_window": 6, "rope.dimension_count": 4},
+    ),
+    "phi3-longrope": Case(
+        "phi3",
+        {
+            "model_type": "phi3",
+            **LLAMA,
+            "pad_token_id": 0,
+            "original_max_position_embeddings": 16,
+            "rope_scaling": {
+                "rope_type": "longrope",
+                "short_factor": [1.0, 1.1, 1.3, 1.75],
+                "long_factor": [1.25, 2.5, 4.0, 8.0],
+            },
+        },
+        {"rope.scaling.original_context_length": 16, "rope.scaling.attn_factor": sqrt(1 + log(4) / log(16))},
+        _phi3,
+    ),
+    "llama4": Case("llama4", LLAMA_4, {**LLAMA_4_KEYS, "interleave_moe_layer_step": 1}, _llama4),
+    "llama4-scaled": Case(
+        "llama4",
+        {
+            **LLAMA_4,
+            "rope_theta": 5e5,
+            "interleave_moe_layer_step": 2,
+            "rope_scaling": {
+                "rope_type": "llama3",
+                "factor": 8.0,
+                "low_freq_factor": 1.0,
+                "high_freq_factor": 1.0,
+                "original_max_position_embeddings": 8192,
+            },
+        },
+        {**LLAMA_4_KEYS, "interleave_moe_layer_step": 2},
+        _llama4,
+    ),
+    "deepseek2": Case(
+        "deepseek2",
+        {
+            "model_type": "deepseek_v2",
+            **DEEPSEEK,
+            "topk_method": "group_limited_greedy",
+            "n_group": 4,
+            "topk_group": 2,
+            "routed_scaling_factor": 16.0,
+        },
+        {
+            **DEEPSEEK_KEYS,
+            **OF_THE_LATENT_SPACE,
+            "expert_weights_scale": 16.0,
+            "expert_group_count": 4,
+            "expert_group_used_count": 2,
+        },
+        _deepseek,
+    ),
+    "deepseek2-old": Case(
+        "deepseek2",
+        {
+            "model_type": "deepseek_v2",
+            **DEEPSEEK,
+            "q_lora_rank": None,
+            "rope_scaling": {
+                "rope_type": "yarn",
+                "factor": 4.0,
+                "original_max_position_embeddings": 16,
+                "mscale": 0.707,
+                "mscale_all_dim": 0.707,
+            },
+        },
+        {
+            **{name: value for name, value in DEEPSEEK_KEYS.items() if name != "attention.q_lora_rank"},
+            **OF_A_HEAD,
+            "rope.scaling.type": "yarn",
+            "rope.scaling.factor": 4.0,
+            "rope.scaling.original_context_length": 16,
+            "rope.scaling.yarn_log_multiplier": 0.0707,
+        },
+        _old_deepseek,
+    ),
+    "deepseek3": Case(
+        "deepseek2",
+        {"model_type": "deepseek_v3", **DEEPSEEK, "n_group": 4, "topk_group": 2, "routed_scaling_factor": 2.5},
+        {
+            **DEEPSEEK_KEYS,
+            **OF_THE_LATENT_SPACE,
+            "expert_weights_scale": 2.5,
+            "expert_weights_norm": True,
+            "expert_gating_func": 2,
+            "expert_group_count": 4,
+            "expert_group_used_count": 2,
+        },
+        _deepseek,
     ),
     "gpt2": Case(
         "gpt2",
@@ -381,6 +600,14 @@ def test_logits_are_those_of_the_folder(pair: tuple[Path, Path]) -> None:
     assert np.abs(ours - theirs).max() <= 1e-5 * np.abs(theirs).max()
 
 
+def test_both_written_again_are_the_same_model(pair: tuple[Path, Path]) -> None:
+    theirs = logits(api.load_model(pair[0]))
+    for source in pair:
+        program, target = api.load_model(source), pair[1].with_name("again.gguf")
+        api.export(program, target)
+        assert np.abs(logits(api.load_model(target)) - theirs).max() <= 1e-5 * np.abs(theirs).max()
+
+
 def test_what_is_not_known_is_refused(tmp_path: Path) -> None:
     case = CASES["llama-yarn"]
     tensors = random_folder(tmp_path / "folder", case.config)
@@ -417,6 +644,7 @@ TRANSFORMERS_READS = (
     "llama",
     "llama-tied",
     "qwen2",
+    "qwen2moe",
     "qwen3",
     "qwen3moe",
     "gemma2",

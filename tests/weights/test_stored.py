@@ -118,6 +118,17 @@ def test_a_part_is_what_numpy_takes(data) -> None:
     np.testing.assert_array_equal(stored.part(View(transposed=True)).float32(), values.swapaxes(-1, -2))
 
 
+@pytest.mark.parametrize("shape", [(6,), (2, 6), (4, 2, 6)])
+def test_a_flat_part_is_a_matrix(shape) -> None:
+    values = np.arange(np.prod(shape), dtype=np.float32)
+    stored = StoredTensor("w", shape, "float32", values.view(np.uint8))
+    matrix = values.reshape(-1, 6)
+    np.testing.assert_array_equal(stored.part(View(flat=shape)).float32(), matrix)
+    np.testing.assert_array_equal(stored.part(View(flat=shape, axis=1, first=1, count=3)).float32(), matrix[:, 1:4])
+    with pytest.raises(WeightsError, match=r"tensor 'w': axes \[3, 6\]: the shape is"):
+        stored.part(View(flat=(3, 6)))
+
+
 def test_rows_that_lie_together_are_not_copied() -> None:
     payload = np.zeros(4 * 6 * 8, np.uint8)
     part = StoredTensor("w", (6, 8), "float32", payload).part(View(first=2, count=3))

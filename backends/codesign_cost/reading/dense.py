@@ -128,6 +128,7 @@ READERS: Readers = {
     transformer.ActivateOp: read_elementwise,
     transformer.ScaleOp: read_elementwise,
     transformer.PositionScaleOp: read_elementwise,
+    transformer.GateTokensOp: read_elementwise,
     transformer.SoftcapOp: read_elementwise,
     transformer.AddOp: read_add,
     transformer.LastTokensOp: read_last_tokens,

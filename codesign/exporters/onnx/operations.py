@@ -18,6 +18,7 @@ from codesign_dialects.transformer import (
     AttentionOp,
     EmbeddingOp,
     GateOp,
+    GateTokensOp,
     HeadLinearOp,
     JoinHeadsOp,
     LayerNormOp,
@@ -176,6 +177,10 @@ def _gate(op: GateOp, step: Step) -> Written:
     return step.graph.node("Mul", _activated(step.graph, step.name(op.gate), op.activation.data), step.name(op.up))
 
 
+def _gate_tokens(op: GateTokensOp, step: Step) -> Written:
+    return step.graph.node("Mul", step.name(op.input), step.graph.node("Sigmoid", step.name(op.scores)))
+
+
 def _add(op: AddOp, step: Step) -> Written:
     return step.graph.node("Add", step.name(op.left), step.name(op.right))
 
@@ -276,6 +281,7 @@ WRITERS: Mapping[type[Operation], Callable[..., Written]] = {
     AttentionOp: _attention,
     EmbeddingOp: _embedding,
     GateOp: _gate,
+    GateTokensOp: _gate_tokens,
     HeadLinearOp: _head_linear,
     JoinHeadsOp: _join_heads,
     LayerNormOp: _layer_norm,

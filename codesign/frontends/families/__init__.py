@@ -36,6 +36,7 @@ FAMILIES: "dict[str, Callable[[], Family]]" = {
         ("palm", "palm", "PALM"),
         ("phi3", "phi3", "PHI_3"),
         ("qwen2", "qwen", "QWEN_2"),
+        ("qwen2_moe", "qwen", "QWEN_2_MOE"),
         ("qwen3", "qwen", "QWEN_3"),
         ("qwen3_moe", "qwen", "QWEN_3_MOE"),
         ("smollm3", "smollm3", "SMOLLM_3"),

@@ -16,7 +16,7 @@ from codesign_dialects.transformer.attention_blocks import (
     TakeBlockOp,
 )
 from codesign_dialects.transformer.experts import ExpertGatesOp, MoEOp
-from codesign_dialects.transformer.feed_forward import ActivateOp, GateOp
+from codesign_dialects.transformer.feed_forward import ActivateOp, GateOp, GateTokensOp
 from codesign_dialects.transformer.kv_cache import KVCacheType
 from codesign_dialects.transformer.latent_attention import HeadLinearOp, JoinHeadsOp
 from codesign_dialects.transformer.layers import (
@@ -60,6 +60,7 @@ Transformer = Dialect(
         LayerNormOp,
         RotaryOp,
         GateOp,
+        GateTokensOp,
         ActivateOp,
         ExpertGatesOp,
         MoEOp,
@@ -109,6 +110,7 @@ __all__ = [
     "ExpertGatesOp",
     "ExpertLinearOp",
     "GateOp",
+    "GateTokensOp",
     "GetOp",
     "HeadLinearOp",
     "JoinHeadsOp",

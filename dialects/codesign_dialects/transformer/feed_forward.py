@@ -46,6 +46,29 @@ class GateOp(IRDLOperation):
 
 
 @irdl_op_definition
+class GateTokensOp(IRDLOperation):
+    """``sigmoid(scores) · input``, of each token one score: the scores are ``[batch, tokens, 1]``. It gates the expert
+    that all tokens share in Qwen 2 (Qwen Team, "Qwen1.5-MoE", 2024)."""
+
+    name = "transformer.gate_tokens"
+
+    input = operand_def(Tensor)
+    scores = operand_def(Tensor)
+    result = result_def(Tensor)
+
+    traits = traits_def(Pure())
+    assembly_format = "$input `,` $scores attr-dict `:` functional-type(operands, results)"
+
+    def __init__(self, input: SSAValue, scores: SSAValue):
+        super().__init__(operands=[input, scores], result_types=[input.type])
+
+    def verify_(self) -> None:
+        verify_activation(self, "the input", self.input)
+        verify_activation(self, "the scores", self.scores, 1)
+        verify_activation(self, "the result", self.result, features(self.input))
+
+
+@irdl_op_definition
 class ActivateOp(IRDLOperation):
     """``activation(input)``: the nonlinearity of a feed-forward without a gate."""
 

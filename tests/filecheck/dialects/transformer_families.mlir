@@ -4,9 +4,11 @@
 
 transformer.parameter @joint : tensor<3x64x128xf32> from "layers.{}.joint" view <axis = 0, groups = 2, first = 32, count = 32>
 transformer.parameter @turned : tensor<3x64x128xf32> from "layers.{}.turned" view <transposed> by "quantize"
+transformer.parameter @heads : tensor<3x32x16xf32> from "layers.{}.heads" view <flat = [4, 8, 16]>
+transformer.parameter @all : tensor<3x16x16xf32> from "layers.{}.all" view <flat = [4, 8, 16], transposed, axis = 1, groups = 4, first = 1, count = 4>
 transformer.parameter @both : tensor<3x4x64x128xf32> from "layers.{}.both" view <transposed, axis = 1, groups = 64, first = 1, count = 1>
 transformer.parameter @experts : tensor<3x4x256x128xf32> from "layers.{}.experts.{expert}.up"
-func.func private @family(%layer: index, %x: tensor<?x?x128xf32>, %tokens: tensor<?x?xi32>, %past: tensor<?xi32>, %cache: !transformer.kv_cache<layers = 3, batch = ?, context = ?, heads = 2, size = 32>, %head: tensor<32xf32>, %norm: tensor<128xf32>, %sinks: tensor<4xf32>, %positions: tensor<48x128xf32>, %router: tensor<4x128xf32>, %bias: tensor<4xf32>, %up: tensor<4x256x128xf32>, %down: tensor<4x128x256xf32>, %up_bias: tensor<4x256xf32>, %down_bias: tensor<4x128xf32>) {
+func.func private @family(%layer: index, %x: tensor<?x?x128xf32>, %tokens: tensor<?x?xi32>, %past: tensor<?xi32>, %cache: !transformer.kv_cache<layers = 3, batch = ?, context = ?, heads = 2, size = 32>, %head: tensor<32xf32>, %norm: tensor<128xf32>, %sinks: tensor<4xf32>, %positions: tensor<48x128xf32>, %router: tensor<4x128xf32>, %bias: tensor<4xf32>, %up: tensor<4x256x128xf32>, %down: tensor<4x128x256xf32>, %up_bias: tensor<4x256xf32>, %down_bias: tensor<4x128xf32>, %score: tensor<?x?x1xf32>) {
   %heads = transformer.rms_norm %x, %head {epsilon = 1.000000e-05 : f64, heads = 4 : i64, offset = 1.000000e+00 : f64} : (tensor<?x?x128xf32>, tensor<32xf32>) -> tensor<?x?x128xf32>
   %plain = transformer.layer_norm %x, %norm {epsilon = 1.000000e-05 : f64} : (tensor<?x?x128xf32>, tensor<128xf32>) -> tensor<?x?x128xf32>
   %centered = transformer.layer_norm %x, %norm, %norm {epsilon = 1.000000e-05 : f64} : (tensor<?x?x128xf32>, tensor<128xf32>, tensor<128xf32>) -> tensor<?x?x128xf32>
@@ -28,14 +30,17 @@ func.func private @family(%layer: index, %x: tensor<?x?x128xf32>, %tokens: tenso
   %grouped = transformer.expert_gates "sigmoid" %scores, %bias {top_k = 2 : i64, normalize, scale = 2.500000e+00 : f64, groups = 2 : i64, top_groups = 1 : i64} : (tensor<?x?x4xf32>, tensor<4xf32>) -> tensor<?x?x4xf32>
   %mixed = transformer.moe "silu" %x, %chosen, %up, %up, %down : (tensor<?x?x128xf32>, tensor<?x?x4xf32>, tensor<4x256x128xf32>, tensor<4x256x128xf32>, tensor<4x128x256xf32>) -> tensor<?x?x128xf32>
   %biased = transformer.moe "gelu_sigmoid" %x, %chosen, %up, %up, %down bias %up_bias, %up_bias, %down_bias {limit = 7.000000e+00 : f64, up_offset = 1.000000e+00 : f64} : (tensor<?x?x128xf32>, tensor<?x?x4xf32>, tensor<4x256x128xf32>, tensor<4x256x128xf32>, tensor<4x128x256xf32>, tensor<4x256xf32>, tensor<4x256xf32>, tensor<4x128xf32>) -> tensor<?x?x128xf32>
+  %shared = transformer.gate_tokens %x, %score : (tensor<?x?x128xf32>, tensor<?x?x1xf32>) -> tensor<?x?x128xf32>
   func.return
 }
 
 // CHECK:         transformer.parameter @joint : tensor<3x64x128xf32> from "layers.{}.joint" view <axis = 0, groups = 2, first = 32, count = 32>
 // CHECK-NEXT:    transformer.parameter @turned : tensor<3x64x128xf32> from "layers.{}.turned" view <transposed> by "quantize"
+// CHECK-NEXT:    transformer.parameter @heads : tensor<3x32x16xf32> from "layers.{}.heads" view <flat = [4, 8, 16]>
+// CHECK-NEXT:    transformer.parameter @all : tensor<3x16x16xf32> from "layers.{}.all" view <flat = [4, 8, 16], transposed, axis = 1, groups = 4, first = 1, count = 4>
 // CHECK-NEXT:    transformer.parameter @both : tensor<3x4x64x128xf32> from "layers.{}.both" view <transposed, axis = 1, groups = 64, first = 1, count = 1>
 // CHECK-NEXT:    transformer.parameter @experts : tensor<3x4x256x128xf32> from "layers.{}.experts.{expert}.up"
-// CHECK-NEXT:    func.func private @family(%layer: index, %x: tensor<?x?x128xf32>, %tokens: tensor<?x?xi32>, %past: tensor<?xi32>, %cache: !transformer.kv_cache<layers = 3, batch = ?, context = ?, heads = 2, size = 32>, %head: tensor<32xf32>, %norm: tensor<128xf32>, %sinks: tensor<4xf32>, %positions: tensor<48x128xf32>, %router: tensor<4x128xf32>, %bias: tensor<4xf32>, %up: tensor<4x256x128xf32>, %down: tensor<4x128x256xf32>, %up_bias: tensor<4x256xf32>, %down_bias: tensor<4x128xf32>) {
+// CHECK-NEXT:    func.func private @family(%layer: index, %x: tensor<?x?x128xf32>, %tokens: tensor<?x?xi32>, %past: tensor<?xi32>, %cache: !transformer.kv_cache<layers = 3, batch = ?, context = ?, heads = 2, size = 32>, %head: tensor<32xf32>, %norm: tensor<128xf32>, %sinks: tensor<4xf32>, %positions: tensor<48x128xf32>, %router: tensor<4x128xf32>, %bias: tensor<4xf32>, %up: tensor<4x256x128xf32>, %down: tensor<4x128x256xf32>, %up_bias: tensor<4x256xf32>, %down_bias: tensor<4x128xf32>, %score: tensor<?x?x1xf32>) {
 // CHECK-NEXT:      %heads = transformer.rms_norm %x, %head {epsilon = 1.000000e-05 : f64, heads = 4 : i64, offset = 1.000000e+00 : f64} : (tensor<?x?x128xf32>, tensor<32xf32>) -> tensor<?x?x128xf32>
 // CHECK-NEXT:      %plain = transformer.layer_norm %x, %norm {epsilon = 1.000000e-05 : f64} : (tensor<?x?x128xf32>, tensor<128xf32>) -> tensor<?x?x128xf32>
 // CHECK-NEXT:      %centered = transformer.layer_norm %x, %norm, %norm {epsilon = 1.000000e-05 : f64} : (tensor<?x?x128xf32>, tensor<128xf32>, tensor<128xf32>) -> tensor<?x?x128xf32>
@@ -57,5 +62,6 @@ func.func private @family(%layer: index, %x: tensor<?x?x128xf32>, %tokens: tenso
 // CHECK-NEXT:      %grouped = transformer.expert_gates "sigmoid" %scores, %bias {top_k = 2 : i64, normalize, scale = 2.500000e+00 : f64, groups = 2 : i64, top_groups = 1 : i64} : (tensor<?x?x4xf32>, tensor<4xf32>) -> tensor<?x?x4xf32>
 // CHECK-NEXT:      %mixed = transformer.moe "silu" %x, %chosen, %up, %up, %down : (tensor<?x?x128xf32>, tensor<?x?x4xf32>, tensor<4x256x128xf32>, tensor<4x256x128xf32>, tensor<4x128x256xf32>) -> tensor<?x?x128xf32>
 // CHECK-NEXT:      %biased = transformer.moe "gelu_sigmoid" %x, %chosen, %up, %up, %down bias %up_bias, %up_bias, %down_bias {limit = 7.000000e+00 : f64, up_offset = 1.000000e+00 : f64} : (tensor<?x?x128xf32>, tensor<?x?x4xf32>, tensor<4x256x128xf32>, tensor<4x256x128xf32>, tensor<4x128x256xf32>, tensor<4x256xf32>, tensor<4x256xf32>, tensor<4x128xf32>) -> tensor<?x?x128xf32>
+// CHECK-NEXT:      %shared = transformer.gate_tokens %x, %score : (tensor<?x?x128xf32>, tensor<?x?x1xf32>) -> tensor<?x?x128xf32>
 // CHECK-NEXT:      func.return
 // CHECK-NEXT:    }

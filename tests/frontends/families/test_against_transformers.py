@@ -120,6 +120,16 @@ CASES: dict[str, tuple[str, dict[str, object]]] = {
         "qwen2",
         {**WITHOUT_HEAD_SIZE, "use_sliding_window": True, "sliding_window": 4, "max_window_layers": 1},
     ),
+    "qwen2_moe": (
+        "qwen2_moe",
+        {
+            **WITHOUT_HEAD_SIZE,
+            "num_experts": 5,
+            "num_experts_per_tok": 2,
+            "moe_intermediate_size": 24,
+            "shared_expert_intermediate_size": 40,
+        },
+    ),
     "qwen3": ("qwen3", LLAMA),
     "qwen3, window": ("qwen3", {**LLAMA, "use_sliding_window": True, "sliding_window": 4, "max_window_layers": 2}),
     "gemma": ("gemma", {**LLAMA, "num_key_value_heads": 1}),
@@ -310,7 +320,7 @@ def test_attention_by_blocks_is_the_same(pair) -> None:
 ROUTED = [
     name
     for name, (kind, _) in CASES.items()
-    if kind in ("mixtral", "qwen3_moe", "gpt_oss", "deepseek_v2", "deepseek_v3")
+    if kind in ("mixtral", "qwen2_moe", "qwen3_moe", "gpt_oss", "deepseek_v2", "deepseek_v3")
 ]
 
 

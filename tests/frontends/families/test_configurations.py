@@ -57,6 +57,8 @@ CONFIGURATIONS: dict[str, dict[str, object]] = {
     "palm": LLAMA | {"num_key_value_heads": 1},
     "phi3": LLAMA,
     "qwen2": LLAMA,
+    "qwen2_moe": LLAMA
+    | {**EXPERTS, "num_local_experts": None, "num_experts": 5, "shared_expert_intermediate_size": 40},
     "qwen3": LLAMA,
     "qwen3_moe": LLAMA | EXPERTS,
     "smollm3": LLAMA,
@@ -96,6 +98,7 @@ LAYERS: dict[str, dict[str, list[str]]] = {
     "palm": {"layer": [*ROTATED, *ATTENTION, "layer_norm", *GATED]},
     "phi3": {"layer": LLAMA_LAYER},
     "qwen2": {"layer": LLAMA_LAYER},
+    "qwen2_moe": {"layer": [*ROTATED, *ATTENTION, *PRE, *SHARED, "linear", "gate_tokens"]},
     "qwen3": {"layer": LLAMA_LAYER + PRE},
     "qwen3_moe": {"layer": ROTATED + ATTENTION + PRE + PRE + MIXTURE},
     "smollm3": {"layer": LLAMA_LAYER, "without_positions": ATTENTION + PRE + GATED},
