@@ -15,6 +15,7 @@ from codesign.frontends.torch_export.file import read
 from codesign.plugins.backend import Executor
 from codesign.plugins.manager import plugins
 from codesign_dialects.generic import ApplyOp
+from codesign_dialects.transformer import RotaryOp
 
 pytestmark = pytest.mark.nightly
 
@@ -28,8 +29,15 @@ LATENT = {
     "n_routed_experts": 8, "n_shared_experts": 2, "num_experts_per_tok": 3, "moe_intermediate_size": 24,
     "first_k_dense_replace": 1, "n_group": 4, "topk_group": 2, "routed_scaling_factor": 1.5,
 }  # fmt: skip
+LLAMA_3 = {
+    "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "rope_theta": 5e5,
+    "original_max_position_embeddings": 8192,
+}  # fmt: skip
+YARN = {"rope_type": "yarn", "factor": 4.0, "rope_theta": 1e6, "original_max_position_embeddings": 32768}
 FAMILIES = {
     "llama": LLAMA,
+    "llama, 3.1": {**LLAMA, "head_dim": 16, "rope_parameters": LLAMA_3},
+    "qwen3, YaRN": {**LLAMA, "head_dim": 16, "rope_parameters": YARN},
     "qwen3": LLAMA,
     "gemma3_text": {**LLAMA, "num_hidden_layers": 7, "sliding_window": 5, "query_pre_attn_scalar": 12},
     "gpt2": {"vocab_size": 97, "n_embd": 32, "n_layer": 3, "n_head": 4, "n_positions": 64},
@@ -63,7 +71,7 @@ def family(kind, folder):
 
     torch.manual_seed(0)
     config = AutoConfig.for_model(
-        kind, **{"bos_token_id": None, "eos_token_id": None, "pad_token_id": 0, **FAMILIES[kind]}
+        kind.split(",")[0], **{"bos_token_id": None, "eos_token_id": None, "pad_token_id": 0, **FAMILIES[kind]}
     )
     model = AutoModelForCausalLM.from_config(config, attn_implementation="sdpa").eval().float()
     if hasattr(model, "set_experts_implementation"):
@@ -93,6 +101,11 @@ def family(kind, folder):
         return program, model(torch.tensor(IDS)).logits.numpy()
 
 
+def _scalings(program):
+    """The kinds of scaled rotary frequencies."""
+    return {op.scaling.data.__class__ for op in program.module.walk() if isinstance(op, RotaryOp) and op.scaling}
+
+
 @pytest.mark.parametrize("kind", FAMILIES)
 def test_a_family_is_what_its_folder_is(kind, tmp_path):
     import torch
@@ -108,6 +121,7 @@ def test_a_family_is_what_its_folder_is(kind, tmp_path):
     assert Counter(op.name for op in lifted.module.walk()) == Counter(op.name for op in folder.module.walk())
     assert_close(logits_of(lifted), wanted)
     assert_close(logits_of(lifted), logits_of(folder))
+    assert _scalings(lifted) == _scalings(folder)
     quantized = api.compile(lifted, None, "quantize{weights=int8},fuse")
     assert list(api.run(quantized, [1, 2, 3], max_tokens=4).tokens)
 
