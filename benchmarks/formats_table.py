@@ -75,8 +75,22 @@ OF_SPARSE = (
 )
 """Formats of what the best of two in four leaves."""
 
+STATIC = "quantize{weights=int8 activations=int8 static=true"
+ROTATED = (
+    "rotate",
+    "rotate,quantize{weights=int8 activations=int8}",
+    f"rotate,{STATIC}}}",
+    f'{STATIC} skip="layers.down"}}',
+    f'rotate,{STATIC} skip="layers.down"}}',
+    "quantize{weights=int8 activations=int4}",
+    "rotate,quantize{weights=int8 activations=int4}",
+    "rotate,quantize{weights=int4 group=32}",
+)
+"""What a rotated residual stream does to activations, and what it does not to weights."""
+
 PIPELINES = (
     *(f"quantize{{weights={weights}{method}}}" for weights, methods in FORMATS.items() for method in methods),
+    *ROTATED,
     *SPARSITIES,
     *(f"{SPARSITIES[2]},quantize{{weights={weights}}}" for weights in OF_SPARSE),
 )

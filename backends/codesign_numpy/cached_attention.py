@@ -42,7 +42,7 @@ def lower_append_kv(op: AppendKVOp, plan: Plan) -> None:
     plan.values[op.result] = cache
     type = cache_of(op.cache)
     held = _held_as(type.encoding.data)
-    if plan.batch == plan.tokens == 1 and not type.latent and not type.page.data:
+    if plan.single and not type.latent and not type.page.data:
         key, value, own_keys, own_values = keys[0, :, 0], values[0, :, 0], cache.keys[layer, 0], cache.values[layer, 0]
 
         def call_on_one() -> None:
@@ -69,13 +69,13 @@ def lower_attention(op: AttentionOp, plan: Plan) -> None:
     cache, layer, past = plan.value(op.cache, KVCache), plan.value(op.layer, int), plan.numbers(op.past)
     split = (plan.batch, plan.tokens, op.heads.value.data, -1)
     queries, out = plan.array(op.queries).reshape(split), plan.buffer(op.result).reshape(split)
-    scale = np.float32(op.scale.value.data)
+    scale, first = np.float32(op.scale.value.data), plan.left_out
     scoring = Scoring.of(op)
     if not scoring.plain or op.sinks is not None:
         sinks = None if op.sinks is None else values_of(op.sinks, plan)
-        plan.calls.append(lambda: attend_variant(queries, cache, layer, past, scoring, sinks, out))
+        plan.calls.append(lambda: attend_variant(queries, cache, layer, past + first, scoring, sinks, out))
         return
-    if plan.batch == plan.tokens == 1 and not cache_of(op.cache).page.data:
+    if plan.single and not cache_of(op.cache).page.data:
         # Most steps of a generation; what does not change from step to step is taken apart here.
         kv_heads = cache.heads
         one, result = (array.reshape(kv_heads, -1, array.shape[-1]) for array in (queries, out))
@@ -90,4 +90,4 @@ def lower_attention(op: AttentionOp, plan: Plan) -> None:
 
         plan.calls.append(call)
         return
-    plan.calls.append(lambda: attend(queries, cache, layer, past, scale, out))
+    plan.calls.append(lambda: attend(queries, cache, layer, past + first, scale, out))

@@ -230,6 +230,9 @@ def _split(op: SplitOp, plan: Plan) -> None:
 
 
 def _last_tokens(op: LastTokensOp, plan: Plan) -> None:
+    if plan.narrowed:
+        plan.values[op.result] = plan.array(op.input)
+        return
     x, out, lengths = plan.array(op.input), plan.buffer(op.result), plan.inputs.lengths
     rows, back = np.arange(plan.batch)[:, None], np.arange(-plan.keep, 0)
 

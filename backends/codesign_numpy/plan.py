@@ -23,6 +23,7 @@ from codesign_dialects.transformer.kv_cache import cache_of
 from codesign_dialects.transformer.shapes import shape_of
 from codesign_numpy.buffers import Weight
 from codesign_numpy.kv_cache import KVCache
+from codesign_numpy.narrowing import narrowing
 from codesign_numpy.parameters import Parameters
 
 Call = Callable[[], object]
@@ -56,7 +57,8 @@ class Plan:
 
     A sequence holds up to `context` tokens. `weights` caches what parameters were prepared into, so that the plans of
     one session share them. `kernels` do in compiled code what there is of one token. Each dispatch writes into one of
-    `choices` how many choices of an expert the last run made, and how many of them it dropped.
+    `choices` how many choices of an expert the last run made, and how many of them it dropped. Once `narrowed`, only
+    the tokens that are kept go on.
     """
 
     lowerings: Mapping[type[Operation], Lowering]
@@ -71,10 +73,11 @@ class Plan:
     calls: list[Call] = field(default_factory=list[Call])
     values: dict[SSAValue, object] = field(default_factory=dict[SSAValue, object])
     layer: int = 0
+    narrowed: bool = False
     choices: list[NDArray[np.int64]] = field(default_factory=list[NDArray[np.int64]])
     rotations: dict[object, tuple[Floats, Floats]] = field(default_factory=dict[object, tuple[Floats, Floats]])
-    _buffers: dict[tuple[SSAValue | Operation, int], Floats] = field(
-        default_factory=dict["tuple[SSAValue | Operation, int]", Floats]
+    _buffers: dict[tuple[SSAValue | Operation, int, bool], Floats] = field(
+        default_factory=dict["tuple[SSAValue | Operation, int, bool]", Floats]
     )
 
     @property
@@ -84,13 +87,23 @@ class Plan:
 
     @property
     def tokens(self) -> int:
-        """Tokens a sequence."""
-        return self.inputs.tokens.shape[1]
+        """Tokens a sequence, those left where the plan is narrowed."""
+        return self.keep if self.narrowed else self.inputs.tokens.shape[1]
+
+    @property
+    def left_out(self) -> int:
+        """Tokens before those that go on."""
+        return self.inputs.tokens.shape[1] - self.tokens
+
+    @property
+    def single(self) -> bool:
+        """Whether the step is a single token."""
+        return self.inputs.tokens.size == 1
 
     @property
     def compiled(self) -> Kernels | None:
         """The kernels, where this plan's step is a single token."""
-        return self.kernels if self.batch == self.tokens == 1 else None
+        return self.kernels if self.single else None
 
     def run(self) -> None:
         """Make all calls."""
@@ -100,8 +113,14 @@ class Plan:
                 call()
 
     def array(self, value: SSAValue) -> Floats:
-        """The buffer of a float32 value."""
-        return cast(Floats, self.values[value])
+        """The buffer of a float32 value; once the plan is narrowed, a copy of the last tokens of what was not."""
+        whole = cast(Floats, self.values[value])
+        if self.narrowed and whole.shape[1] > self.tokens:
+            last = whole[:, -self.tokens :]
+            self.values[value] = kept = feature_major(last.shape)
+            self.calls.append(lambda: np.copyto(kept, last))
+            return kept
+        return whole
 
     def numbers(self, value: SSAValue) -> NDArray[np.int64]:
         """The buffer of a value that counts: experts, slots."""
@@ -115,7 +134,7 @@ class Plan:
 
     def buffer(self, value: SSAValue, tokens: int | None = None) -> Floats:
         """Give `value` a buffer of its type's shape, of so many `tokens` where these are not the step's."""
-        key = (value, self.layer % 2)
+        key = (value, self.layer % 2, self.narrowed)
         if key not in self._buffers:
             if tokens is None:
                 tokens = self.keep if _after_last_tokens(value) else self.tokens
@@ -128,7 +147,7 @@ class Plan:
 
     def scratch(self, owner: Operation, shape: tuple[int, ...]) -> Floats:
         """A buffer for `owner`'s own use, shared by every other layer."""
-        key = (owner, self.layer % 2)
+        key = (owner, self.layer % 2, self.narrowed)
         if key not in self._buffers:
             self._buffers[key] = feature_major(shape)
         return self._buffers[key]
@@ -147,9 +166,10 @@ class Plan:
         self.choices.append(np.zeros(2, np.int64))
         return self.choices[-1]
 
-    def lower_block(self, block: Block) -> None:
-        """Lower the operations of `block` in order."""
+    def lower_block(self, block: Block, narrow_at: Operation | None = None) -> None:
+        """Lower the operations of `block` in order, those from `narrow_at` on for the kept tokens alone."""
         for op in block.ops:
+            self.narrowed = self.narrowed or op is narrow_at
             lowering = self.lowerings.get(type(op))
             if lowering is None:
                 raise CodesignError(f"the NumPy executor cannot run {op.name}")
@@ -220,7 +240,7 @@ def lower_repeat(op: RepeatOp, plan: Plan) -> None:
     for layer in op.layers:
         plan.layer = layer
         plan.values.update(zip(block.args, (layer, *carried, *shared), strict=True))
-        plan.lower_block(block)
+        plan.lower_block(block, narrowing(op, block, plan) if layer == op.layers[-1] else None)
         terminator = block.last_op
         assert isinstance(terminator, func.ReturnOp)
         carried = [plan.values[value] for value in terminator.arguments]
