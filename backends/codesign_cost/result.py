@@ -12,6 +12,8 @@ class CostResult:
     steps that others' prompts take, both in the mean. `draft` tells of a draft model, and of the tokens that a round
     of drafting and verifying gives.
 
+    `weights` is the encoding in which most bytes of the weights are stored.
+
     `tokens_per_second` counts the output tokens of all users over the whole request, prompt included;
     `tokens_per_second_per_user` is its share of each. `tpot_s` is the mean of the tokens after the first, None when
     there are none. `energy_per_token_j` is the request's joules over its output tokens, within `boundary`: the chips
@@ -27,6 +29,7 @@ class CostResult:
     """
 
     model: str
+    weights: str
     chip: str
     chips: int
     plan: Mapping[str, int]

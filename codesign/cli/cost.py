@@ -150,7 +150,7 @@ def cost(
         return
     Output().show(price_table(documents))
     load = f"batch {batch}" if concurrency is None else f"{concurrency} requests in flight"
-    note(f"{program.name}, {load}, {input} tokens in, {output} out")
+    note(f"{program.name} in {documents[0]['weights']}, {load}, {input} tokens in, {output} out")
 
 
 def _pools(chips: int | None, prefill: int | None, decode: int | None, separate: bool) -> "tuple[Pools, ...]":

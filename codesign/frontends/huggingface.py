@@ -18,6 +18,10 @@ from codesign.weights.checkpoint import CONFIG, MAX_CONFIG_BYTES, quantization
 from codesign_dialects.encoding import ENCODINGS, Encoding, number_format, plain
 from codesign_dialects.formats import encoding_of
 
+FORMATS = ("float32", "bfloat16", "float16")
+"""What ``dtype`` of a configuration, ``torch_dtype`` before version 5 of `transformers`, may be; the first if it is
+missing."""
+
 
 def read_json(path: Path) -> Config:
     """Read a JSON object.
@@ -68,6 +72,8 @@ class HuggingFace:
             )
         shape = {name: value for name, value in config.items() if name != "quantization_config"}
         module = family.module(shape, str(path), weights)
+        if weights is None:
+            _as_stated(module, config, str(path))
         if quantized is not None and quantized["quant_method"] == "bitnet":
             _as_bitnet(module, stored=weights is not None)
         describe(
@@ -96,6 +102,24 @@ def family_of(config: Config, where: str, known: Mapping[str, Callable[[], Famil
         name = model_type[:60]
         raise CodesignError(f"{where}: model_type '{name}' is not supported.{nearest(name, known)}")
     return known[model_type]()
+
+
+def _as_stated(module: ModuleOp, config: Config, where: str) -> None:
+    """Store the parameters in the number format that the configuration tells, in which its weights would be.
+
+    Raises
+    ------
+    CodesignError
+        When that is none in which checkpoints are.
+    """
+    stated = config.get("dtype") or config.get("torch_dtype") or FORMATS[0]
+    if stated not in FORMATS:
+        raise CodesignError(
+            f"{where}: 'torch_dtype' must be one of {', '.join(FORMATS)}, got {json.dumps(stated)[:60]}"
+        )
+    if stated != FORMATS[0]:
+        for name in Program(module).parameters:
+            store_as(module, name, plain(str(stated)), None)
 
 
 def _as_bitnet(module: ModuleOp, *, stored: bool) -> None:

@@ -145,6 +145,15 @@ def test_cost_table_has_a_column_a_chip(codesign):
         assert row in outcome.out
 
 
+def test_cost_tells_the_format_of_the_weights(codesign):
+    plain = document(codesign("cost", "llama-2-7b", "--chip", "h100", "--json"))
+    assert plain["weights"] == "float32" and any("weights in float32" in line for line in plain["notes"])
+    stated = document(codesign("cost", "llama-3.1-8b", "--chip", "h100", "--json"))
+    assert stated["weights"] == "bfloat16" and not any("weights in" in line for line in stated["notes"])
+    assert stated["memory"]["weights_bytes"] == 2 * 8_030_261_248
+    assert "llama-3.1-8b in bfloat16, batch 1" in codesign("cost", "llama-3.1-8b", "--chip", "h100").err
+
+
 def test_cost_of_separate_pools(codesign, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     asked = ("cost", "embedded", "--chip", "h100", "--input", 64, "--output", 32, "--concurrency", 8)

@@ -69,6 +69,24 @@ def test_weights_of_two_bytes_are_their_values(make_llama, tmp_path, dtype) -> N
     np.testing.assert_array_equal(logits(program), logits(rounded.program()))
 
 
+@pytest.mark.parametrize("field", ["dtype", "torch_dtype"])
+@pytest.mark.parametrize("dtype", [bfloat16, np.float16, np.float32])
+def test_a_configuration_alone_stores_what_its_weights_would(make_llama, tmp_path, field, dtype) -> None:
+    llama = make_llama()
+    folder = llama.write(tmp_path / "whole")
+    save_file({name: values.astype(dtype) for name, values in llama.tensors.items()}, folder / "model.safetensors")
+    change(folder, **{field: np.dtype(dtype).name})
+    whole, alone = api.load_model(folder).parameters, api.load_model(folder / "config.json").parameters
+    assert {name: own.type for name, own in alone.items()} == {name: own.type for name, own in whole.items()}
+
+
+def test_a_number_format_of_no_checkpoint_is_refused(make_llama, tmp_path) -> None:
+    folder = make_llama().write(tmp_path / "strange")
+    change(folder, torch_dtype="int7")
+    with pytest.raises(CodesignError, match="'torch_dtype' must be one of float32, bfloat16, float16, got \"int7\""):
+        api.load_model(folder / "config.json")
+
+
 def test_layers_stored_in_different_formats_are_decoded(make_llama, tmp_path) -> None:
     llama = make_llama()
     folder = llama.write(tmp_path / "mixed")

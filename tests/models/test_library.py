@@ -67,9 +67,8 @@ def test_it_says_where_it_comes_from(program) -> None:
 def test_it_is_a_small_verified_module_without_weights(program) -> None:
     program.module.verify()
     assert program.weights is None
-    assert program.parameter_count == sum(parameter.nbytes // 4 for parameter in program.parameters.values()), (
-        "float32 until a pass says otherwise"
-    )
+    width = {"float32": 4, "bfloat16": 2}[FIELDS[program.name].get("torch_dtype", "float32")]
+    assert program.parameter_count * width == sum(parameter.nbytes for parameter in program.parameters.values())
     assert sum(1 for _ in program.module.walk()) < 250
     assert sum(1 for op in program.module.ops if isinstance(op, FuncOp)) <= 4
     with pytest.raises(CodesignError, match=f"{program.name} was loaded without weights"):
