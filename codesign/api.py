@@ -4,12 +4,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from xdsl.dialects.builtin import ModuleOp, StringAttr
 from xdsl.passes import ModulePass
 
-from codesign.chips import Chip, read_chip
 from codesign.errors import CodesignError, UsageError, nearest
 from codesign.evaluation import TOKENS, WINDOW, Evaluation, score, windows_of
 from codesign.files import write_whole
@@ -41,6 +40,9 @@ from codesign.tokenizer.source import tokenizer_of
 from codesign.weights import StoredTensor, open_safetensors, open_weights, write_safetensors
 from codesign.workload import Workload
 from codesign_dialects.microcode import ProgramOp
+
+if TYPE_CHECKING:
+    from codesign.chips import Chip
 
 
 @dataclass(frozen=True)
@@ -178,8 +180,10 @@ def export(program: Program, path: str | Path) -> Export:
     return Export(path, sum(file.stat().st_size for file in files), tuple(remarks))
 
 
-def load_chip(name: str | Path) -> Chip:
+def load_chip(name: str | Path) -> "Chip":
     """Load a chip: a name of the library, or an ``.mlir`` file."""
+    from codesign.chips import read_chip  # what only reads a model does without the dialect of chips
+
     library = plugins().chips()
     path = library.get(str(name), Path(name))
     if not path.exists():
@@ -190,7 +194,7 @@ def load_chip(name: str | Path) -> Chip:
 
 def compile(
     model: Program,
-    chip: Chip | None = None,
+    chip: "Chip | None" = None,
     pipeline: str | Sequence[ModulePass] = "",
     *,
     after: Callable[[ModulePass, ModuleOp], None] | None = None,

@@ -60,7 +60,8 @@ class Machine:
 
     def holding(self, needed: int) -> "Machine":
         """This machine with what a model needs, in bytes of all chips together, on it: in SRAM where there is room."""
-        return replace(self, resident=needed <= self.plan.chips * self.sram_capacity())
+        resident = needed <= self.plan.chips * self.sram_capacity()
+        return self if np.all(resident == self.resident) else replace(self, resident=resident)
 
     def parts(self, kind: type[P]) -> list[tuple[int, P]]:
         """The parts of one kind, of the chip and of its cores, each with how many of it the chip has."""

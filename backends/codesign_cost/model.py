@@ -39,6 +39,15 @@ class Model(Program):
             kept[:] = [_Kept(held, Model(program.module))]
         return kept[0].model
 
+    @property
+    def step(self) -> func.FuncOp:
+        """The function that is the model."""
+        return self._step
+
+    @cached_property
+    def _step(self) -> func.FuncOp:
+        return super().step
+
     @cached_property
     def chip(self) -> Chip:
         """The chip that the module holds."""
@@ -152,12 +161,7 @@ def contents_of(module: ModuleOp) -> list[object]:
 
 
 def _note(op: Operation, found: list[object]) -> None:
-    found.append(op)
-    for named in (op.properties, op.attributes):
-        found += named
-        found += named.values()
-        found.append(None)  # where the names of one end and those of the other begin
-    found += op.operands
+    found += (op, op.properties.copy(), op.attributes.copy(), *op.operands)
     found += [result.type for result in op.results]
     for region in op.regions:
         for block in region.blocks:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from codesign import api
+from codesign.chips import Chip
 from codesign.plugins.backend import Executor, Session
 from codesign.plugins.manager import plugins
 from codesign.program import Program
@@ -16,7 +17,7 @@ from codesign.program import Program
 def apply() -> Callable[..., Program]:
     """``apply(program, pipeline, chip=None)``; the result is verified."""
 
-    def apply(program: Program, pipeline: str, chip: api.Chip | None = None) -> Program:
+    def apply(program: Program, pipeline: str, chip: Chip | None = None) -> Program:
         return api.compile(program, chip, pipeline)
 
     return apply
