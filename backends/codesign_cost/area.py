@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from codesign_cost.machine import Machine
+from codesign_cost.machine import Machine, kept
 from codesign_cost.technology import Figure, at_node, constant
 from codesign_dialects.chip import Attention, Quantizer, Sram, Vector
 
@@ -18,6 +18,7 @@ class Area:
     parts: Mapping[str, Figure] = field(default_factory=dict[str, Figure])
 
 
+@kept
 def chip_area(machine: Machine) -> Area:
     """The die of one chip.
 

@@ -9,7 +9,7 @@ import numpy as np
 from codesign_cost.area import chip_area
 from codesign_cost.demand import Array
 from codesign_cost.laws.law import Coefficient, Usage
-from codesign_cost.machine import Machine, element_of, stacked
+from codesign_cost.machine import Machine, element_of, kept, stacked
 from codesign_cost.technology import Figure, at_node, constant, interpolate
 from codesign_dialects.chip import Memory, Sram
 from codesign_dialects.encoding import NumberFormat, number_format
@@ -47,6 +47,7 @@ def mac_energy(number: NumberFormat, process: Figure) -> Figure:
     return mac_picojoules(number) * at_node("energy_factor", process) * PICOJOULE
 
 
+@kept
 def sram_energy_per_byte(machine: Machine) -> Figure:
     """Joules a byte read from SRAM, by the size of the banks most of it is in."""
     largest: Figure = 0.0
@@ -104,6 +105,7 @@ class EnergyRates:
         }
 
 
+@kept
 def idle_power(machine: Machine) -> Figure:
     """Watts of one idle chip: as stated, or a share of its design power, or the leakage of its area."""
     design = machine.design
@@ -115,6 +117,7 @@ def idle_power(machine: Machine) -> Figure:
     return chip_area(machine).total * 1e6 * constant("logic_leakage") + mebibits * constant("sram_leakage") * 1e-3
 
 
+@kept
 def coefficients(machine: Machine) -> dict[str, float]:
     """The coefficients of a machine's energy, calibrated or 1."""
     values = {name: coefficient.ideal for name, coefficient in COEFFICIENTS.items()}

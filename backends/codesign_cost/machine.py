@@ -4,10 +4,10 @@ Every figure is a number, or an array with a value for each of many designs of o
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache, cached_property, reduce
-from typing import TypeVar
+from functools import cache, cached_property, reduce, wraps
+from typing import TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,7 @@ VECTOR_FORMAT = "float32"
 """What a vector unit computes a product in when no matrix unit takes it."""
 
 P = TypeVar("P", bound=Part)
+F = TypeVar("F")
 
 
 @dataclass(frozen=True)
@@ -207,6 +208,21 @@ class Machine:
     def product_formats(self, weights: Sequence[Encoding], integer: Sequence[bool]) -> tuple[str, ...]:
         """:meth:`product_format` of each of several products."""
         return tuple(self.product_format(weight, integer=own) for weight, own in zip(weights, integer, strict=True))
+
+
+def kept(figure: "Callable[[Machine], F]") -> "Callable[[Machine], F]":
+    """A figure of a machine, worked out once for each."""
+    name = f"{figure.__module__}.{figure.__qualname__}"
+
+    @wraps(figure)
+    def of(machine: Machine) -> F:
+        # Where its cached properties are as well: a machine that is changed is another one.
+        known = vars(machine)
+        if name not in known:
+            known[name] = figure(machine)
+        return cast(F, known[name])
+
+    return of
 
 
 def element_of(name: str) -> NumberFormat:

@@ -13,6 +13,7 @@ from codesign.chips import Chip
 from codesign.plan import Plan
 from codesign.program import Program
 from codesign_cost.demand import Array, Demand
+from codesign_cost.machine import Machine
 from codesign_cost.reading.reader import parameter_of
 from codesign_cost.reading.reading import Reading, elementwise_operations
 from codesign_dialects import transformer
@@ -52,6 +53,11 @@ class Model(Program):
     def chip(self) -> Chip:
         """The chip that the module holds."""
         return Chip(self.module, self.name)
+
+    @cached_property
+    def machines(self) -> dict[tuple[Plan, int | None], Machine]:
+        """The machines of :attr:`chip` that were asked for, by their plan and the number of chips."""
+        return {}
 
     @cached_property
     def weight_bytes(self) -> int:

@@ -55,10 +55,16 @@ def machine_for(
     program: Program, chip: Chip, workload: Workload, chips: int | None, plan: Plan | None, draft: Draft | None
 ) -> Machine:
     """The machine of `plan`, or of the fastest; every rank over which the program divides experts has a chip."""
+    model = Model.of(program)
     if plan is None:
-        return machine_of(chip, fastest(program, chip, workload, chips=chips, draft=draft), chips)
-    _stated(Model.of(program), plan.degrees)
-    return machine_of(chip, plan, chips)
+        plan = fastest(model, chip, workload, chips=chips, draft=draft)
+    else:
+        _stated(model, plan.degrees)
+    if chip is not model.chip:
+        return machine_of(chip, plan, chips)
+    if (plan, chips) not in model.machines:
+        model.machines[plan, chips] = machine_of(chip, plan, chips)
+    return model.machines[plan, chips]
 
 
 def fastest(

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from codesign_cost.area import chip_area
-from codesign_cost.machine import Machine
+from codesign_cost.machine import Machine, kept
 from codesign_cost.technology import Figure, at_node, constant
 from codesign_dialects.chip import Memory
 
@@ -27,6 +27,7 @@ def die_yield(area: Figure, process: Figure) -> Figure:
     return (1 + defects / clustering) ** -clustering
 
 
+@kept
 def build_cost(machine: Machine) -> Mapping[str, Figure]:
     """US dollars of one chip by what they are spent on, without margin and development.
 

@@ -81,3 +81,10 @@ def test_an_unchanged_module_is_read_once_for_all_workloads(program: Program) ->
 def test_a_copy_has_a_model_of_its_own(program: Program) -> None:
     assert Model.of(program) is not Model.of(Program(program.module.clone()))
     assert Model.of(Model.of(program)) is Model.of(program)
+
+
+def test_what_was_worked_out_of_a_chip_holds_for_its_plan_only(program: Program, chips: dict[str, Chip]) -> None:
+    chips["h100"].put_into(program.module)
+    for degrees in ({"tensor": 2}, {"data": 2}, {"tensor": 2, "pipeline": 2}):
+        fresh = Program(program.module.clone())
+        assert api.cost(program, WORKLOAD, degrees=degrees) == api.cost(fresh, WORKLOAD, degrees=degrees)
