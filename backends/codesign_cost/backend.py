@@ -13,9 +13,9 @@ from codesign.workload import Workload
 from codesign_cost.errors import CostError
 from codesign_cost.model import Model
 from codesign_cost.plans import fastest
-from codesign_cost.pools import price_pools
+from codesign_cost.pools import Pooled
 from codesign_cost.price import price
-from codesign_cost.ranges import assumptions, intervals
+from codesign_cost.ranges import Intervals, intervals, moved
 from codesign_cost.reading.reading import unknown_operations
 from codesign_cost.result import CostResult
 from codesign_cost.scoreboard import Scoreboard, points
@@ -62,14 +62,7 @@ class CostBackend:
             return self._disaggregated(program, chip, workload, pools, degrees, draft)
         plan = fastest(program, chip, workload, chips=chips, degrees=degrees, draft=draft)
         result = price(program, chip, workload, chips=chips, plan=plan, draft=draft)
-        open_ = intervals(program, chip, workload, chips=chips, plan=plan, draft=draft)
-        if open_ is None:
-            return result
-        assumed = ", ".join(map(str, open_.assumptions))
-        notes = [f"assumed, and moved over their ranges: {assumed}"]
-        if not open_.fits:
-            notes.append("the model does not fit where the memory is at the low end of its range")
-        return replace(result, intervals=open_.to_dict(), notes=(*result.notes, *notes))
+        return _opened(result, intervals(program, chip, workload, chips=chips, plan=plan, draft=draft))
 
     def _disaggregated(
         self,
@@ -82,12 +75,20 @@ class CostBackend:
     ) -> CostResult:
         if draft is not None:
             raise CostError("a draft on separate pools is not modelled: expected no --draft, or no pools")
-        result = price_pools(program, chip, workload, pools, degrees)
-        assumed = ", ".join(map(str, assumptions(chip)))
-        if not assumed:
-            return result
-        return replace(result, notes=(*result.notes, f"assumed, and taken as stated: {assumed}"))
+        pooled = Pooled.fastest(program, chip, workload, pools, degrees)
+        return _opened(pooled.price(), moved(chip, pooled.price_designs))
 
     def validate(self, *, source: str = "") -> Scoreboard:
         """Every measurement that is not excluded beside its prediction, of the sources with `source` in their name."""
         return Scoreboard(tuple(point for point in points() if source.lower() in point.source.lower()))
+
+
+def _opened(result: CostResult, open_: Intervals | None) -> CostResult:
+    """The result with what the chip's assumed figures leave open of it."""
+    if open_ is None:
+        return result
+    assumed = ", ".join(map(str, open_.assumptions))
+    notes = [f"assumed, and moved over their ranges: {assumed}"]
+    if not open_.fits:
+        notes.append("the model does not fit where the memory is at the low end of its range")
+    return replace(result, intervals=open_.to_dict(), notes=(*result.notes, *notes))

@@ -5,7 +5,7 @@ together to the ends that made a result least, and to those that made it most. F
 figure throughout, as times do, those are the true extremes over all corners; in any case nothing found is left out.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import cast
 
@@ -20,6 +20,7 @@ from codesign_cost.demand import Array
 from codesign_cost.model import Model
 from codesign_cost.plans import machine_of
 from codesign_cost.price import Prices, price_designs
+from codesign_cost.variants import Changes
 from codesign_dialects.chip import Container, Part
 
 RESULTS = tuple(field.name for field in fields(Prices) if field.name != "fits")
@@ -88,6 +89,15 @@ def intervals(
         When the program cannot be priced.
     """
     program = Model.of(program)
+    return moved(
+        chip,
+        lambda changes: price_designs(program, chip, workload, changes, chips=chips, plan=plan, draft=draft),
+    )
+
+
+def moved(chip: Chip, price: Callable[[Changes], Prices]) -> Intervals | None:
+    """What the assumed figures of `chip` leave open of what `price` gives for other values of them; None when none is
+    assumed."""
     assumed = assumptions(chip)
     if not assumed:
         return None
@@ -96,7 +106,7 @@ def intervals(
         changes: dict[str, dict[str, Array]] = {}
         for own, values in zip(assumed, designs.T, strict=True):
             changes.setdefault(own.part, {})[own.figure] = values
-        return price_designs(program, chip, workload, changes, chips=chips, plan=plan, draft=draft)
+        return price(changes)
 
     stated = np.array([own.stated for own in assumed])
     ends = np.array([[own.low, own.high] for own in assumed])

@@ -1,6 +1,6 @@
 """Separate pools: against the price of each phase alone, and what any division must obey."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import pytest
 from hypothesis import given, settings
@@ -8,16 +8,18 @@ from hypothesis import strategies as st
 
 from codesign.chips import Chip
 from codesign.errors import UsageError
-from codesign.plan import Plan, Pools
+from codesign.plan import Degrees, Plan, Pools
 from codesign.program import Program
 from codesign.workload import Workload
 from codesign_cost.energy import coefficients
 from codesign_cost.errors import CostError, DoesNotFitError
 from codesign_cost.laws import law_of
 from codesign_cost.machine import Machine
-from codesign_cost.pools import price_pools
+from codesign_cost.pools import Pooled
 from codesign_cost.price import price
+from codesign_cost.ranges import RESULTS, moved
 from codesign_cost.result import CostResult
+from codesign_cost.serving.pools import Trial
 from codesign_cost.technology import constant
 
 Build = Callable[..., Program]
@@ -26,6 +28,12 @@ Build = Callable[..., Program]
 @pytest.fixture(scope="module")
 def llama(build_program: Build) -> Program:
     return build_program("llama-3.1-8b", weights="bfloat16", kv="bfloat16")
+
+
+def price_pools(
+    program: Program, chip: Chip, workload: Workload, pools: Sequence[Pools], degrees: Degrees | None = None
+) -> CostResult:
+    return Pooled.fastest(program, chip, workload, pools, degrees).price()
 
 
 def of(result: CostResult, name: str) -> Mapping[str, float]:
@@ -178,3 +186,31 @@ def test_chips_of_a_system_that_no_pool_uses_are_paid_for(llama: Program, chips:
     assert result.chips == 8
     assert "5 of 8 chips have nothing to do: no plan with them is faster" in result.notes
     assert of(result, "prefill")["plan"] == Plan().degrees
+
+
+def test_many_designs_cost_what_each_does(llama: Program, chips: dict[str, Chip]) -> None:
+    chip, workload = chips["h100"], Workload(1, 1000, 50, concurrency=16)
+    pooled = Pooled.fastest(llama, chip, workload, [Pools(2, 2)])
+    many = pooled.price_designs({"hbm": {"bandwidth": [3.35e12, 6.7e12], "capacity": [80e9, 1e9]}})
+    same = pooled.price()
+    for name in RESULTS:
+        assert getattr(many, name)[0] == pytest.approx(getattr(same, name), rel=1e-12)
+    faster = chip.evolve(hbm={"bandwidth": "6.7 TB/s"})
+    again = Pooled(Trial(llama, faster, workload, {}), pooled.server)
+    assert many.tokens_per_second[1] == pytest.approx(
+        again.trial.again(pooled.server, again.trial.machine(pooled.server.pools)).flow.rate * 50
+    )
+    assert many.fits.tolist() == [True, False]
+
+
+def test_what_is_not_known_of_a_chip_leaves_an_interval(llama: Program, chips: dict[str, Chip]) -> None:
+    chip = chips["tpu-v5p"]
+    pooled = Pooled.fastest(llama, chip, Workload(1, 1000, 50, concurrency=16), [Pools(1, 1)])
+    open_ = moved(chip, pooled.price_designs)
+    assert open_ is not None
+    assert open_.fits
+    stated = pooled.price()
+    for name in RESULTS:
+        assert open_.low[name] <= getattr(stated, name) * (1 + 1e-12)
+        assert open_.high[name] >= getattr(stated, name) * (1 - 1e-12)
+    assert open_.low["power_w"] < open_.high["power_w"]
