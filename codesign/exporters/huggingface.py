@@ -1,4 +1,4 @@
-"""Hugging Face folders: config.json, model.safetensors, and the tokenizer's files of the model's own folder."""
+"""Hugging Face folders: config.json, safetensors, and the tokenizer's files of the model's own folder."""
 
 import json
 import shutil
@@ -22,8 +22,8 @@ from codesign.numerics.encoded import Encoded
 from codesign.parameters import Parameters
 from codesign.plugins.family import Family
 from codesign.program import Program
-from codesign.weights import StoredTensor, write_safetensors
-from codesign.weights.checkpoint import CONFIG
+from codesign.weights import StoredTensor
+from codesign.weights.checkpoint import CONFIG, write_weights
 from codesign.weights.repacked import RepackedTensor
 from codesign_dialects.encoding import Encoding, plain
 from codesign_dialects.formats import encoding_of
@@ -73,7 +73,7 @@ class HuggingFaceFolder:
         dtype = max((tensor.format for tensor in tensors if tensor.format in _DTYPES), key=_DTYPES.index)
         config = {**config, "dtype": dtype, **writer.quantization}
         with whole_folder(target) as folder:
-            write_safetensors(folder / "model.safetensors", tensors)
+            write_weights(folder, tensors)
             (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
             for name in COPIED:
                 if (source / name).is_file():
@@ -157,7 +157,7 @@ class _Writer:
         module = name.removesuffix(".weight")
         linear = len(shape) == 2 and module != name and all(part.name in self._linear for part in parts)
         compressed = Compressed.of(next(iter(encodings))) if linear and len(encodings) == 1 else None
-        if compressed is not None and _rows(parts, compressed.encoding):
+        if compressed is not None and _rows(parts, compressed):
             self._modules.setdefault(compressed, []).append(module)
             rows = shape[0], shape[1]
             return compressed.tensors(
@@ -198,11 +198,13 @@ class _Writer:
         return values
 
 
-def _rows(parts: Sequence[Part], encoding: Encoding) -> bool:
-    """Whether a tensor is made of whole rows, each with scales of its own."""
-    alone = len(parts) == 1 and parts[0].expert is None
+def _rows(parts: Sequence[Part], compressed: Compressed) -> bool:
+    """Whether a tensor is made of whole rows, each with scales of its own or all with one."""
+    alone = len(parts) == 1
+    if compressed.encoding.per_tensor:
+        alone = alone and parts[0].expert is None
     whole = all(not part.view.transposed and part.view.axis == 0 for part in parts)
-    return whole and (alone or not encoding.per_tensor)
+    return whole and (alone or not (compressed.encoding.per_tensor or compressed.overall))
 
 
 def _joined(views: Sequence[View], parts: Sequence[Encoded]) -> Encoded:

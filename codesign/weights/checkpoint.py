@@ -1,13 +1,15 @@
 """The weights of a model as users have them: a GGUF file, a safetensors file, a Hugging Face folder of such files."""
 
-from collections.abc import Callable, Iterator, Mapping
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from reprlib import repr as short
 from typing import cast
 
+from codesign.files import write_whole
 from codesign.weights import awq, bitnet, compressed_tensors, fp8, gptq, mxfp4
 from codesign.weights.gguf import open_gguf
-from codesign.weights.safetensors import MAX_HEADER_BYTES, open_safetensors, parse_json_object
+from codesign.weights.safetensors import MAX_HEADER_BYTES, open_safetensors, parse_json_object, write_safetensors
 from codesign.weights.stored import StoredTensor, TensorFile, WeightsError, check_name, map_file
 
 CONFIG = "config.json"
@@ -29,6 +31,10 @@ REPACKINGS: Mapping[str, Repacking] = {
 _SINGLE = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
 _PICKLES = {".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth"}
+
+
+SHARD_BYTES = 5_000_000_000
+"""Bytes of the tensors in one file (`MAX_SHARD_SIZE` of huggingface_hub's `serialization`)."""
 
 
 class Weights(Mapping[str, StoredTensor]):
@@ -117,6 +123,29 @@ def _repacked(folder: Path, weights: Weights) -> Weights:
     if settings is None:
         return weights
     return Weights(folder, weights.files, REPACKINGS[str(settings["quant_method"])](settings, str(path), weights))
+
+
+def write_weights(folder: Path, tensors: Sequence[StoredTensor], most: int = SHARD_BYTES) -> None:
+    """Write tensors to a folder: model.safetensors, or, where they take more than `most` bytes, as many shards as that
+    takes and their index. A tensor that takes more has a shard of its own."""
+    shards: list[list[StoredTensor]] = [[]]
+    room = most
+    for tensor in tensors:
+        if shards[-1] and tensor.nbytes > room:
+            shards.append([])
+            room = most
+        shards[-1].append(tensor)
+        room -= tensor.nbytes
+    if len(shards) == 1:
+        write_safetensors(folder / _SINGLE, tensors)
+        return
+    shard_of: dict[str, str] = {}
+    for number, shard in enumerate(shards, 1):
+        name = f"model-{number:05}-of-{len(shards):05}.safetensors"
+        write_safetensors(folder / name, shard)
+        shard_of |= {tensor.name: name for tensor in shard}
+    index = {"metadata": {"total_size": sum(tensor.nbytes for tensor in tensors)}, "weight_map": shard_of}
+    write_whole(folder / _INDEX, [(json.dumps(index, indent=2) + "\n").encode()])
 
 
 def _open_shards(folder: Path, index: Path) -> Weights:

@@ -29,6 +29,8 @@ PIPELINES = {
     "int4 with zero points": "quantize{weights=uint4 zero=uint4 group=32 skip=embedding}",
     "int8": "quantize{weights=int8 skip=embedding}",
     "fp8": "quantize{weights=fp8_e4m3 skip=embedding}",
+    "mxfp4": "quantize{weights=mxfp4 skip=embedding}",
+    "nvfp4": "quantize{weights=nvfp4 skip=embedding}",
     "int8 and int4": 'quantize{weights=int8 skip=embedding,"layers.down"},'
     'quantize{weights=int4 skip=embedding,head,"layers.[!d]*"}',
 }

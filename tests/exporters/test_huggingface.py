@@ -15,6 +15,8 @@ from codesign.parameters import Parameters
 from codesign.plugins.manager import plugins
 from codesign.program import Program
 from codesign.weights import open_weights, write_safetensors
+from codesign.weights.checkpoint import write_weights
+from codesign_dialects.encoding import ENCODINGS
 from codesign_dialects.formats import encoding_of
 
 EMBEDDED = plugins().models()["embedded"]
@@ -65,6 +67,7 @@ SCHEMES = {
     "int5 zero=int5": ("pack-quantized", 5, "int", "channel"),
     "fp8_e4m3": ("float-quantized", 8, "float", "channel"),
     "fp8_e4m3 per_tensor=true": ("float-quantized", 8, "float", "tensor"),
+    "mxfp4": ("mxfp4-pack-quantized", 4, "float", "group"),
 }
 
 
@@ -104,6 +107,54 @@ def test_what_is_written_compressed_is_read_back_as_it_was_stored(folder, tmp_pa
     assert not shifted or str(encoding_of(again.parameters["layers.output"].type)).startswith(
         "int4, scale = <bfloat16>"
     )
+
+
+@pytest.mark.parametrize("model", ["gemma", "mixtral"], indirect=True)
+def test_nvfp4_keeps_its_bits_but_for_the_scale_of_the_tensor(folder, tmp_path) -> None:
+    """That is written as its reciprocal, which rounds."""
+    program = api.compile(api.load_model(folder), None, "quantize{weights=nvfp4 skip=embedding}")
+    api.export(program, tmp_path / "out")
+    config = json.loads((tmp_path / "out" / "config.json").read_text())["quantization_config"]
+    weights = config["config_groups"]["group_0"]["weights"]
+    assert (config["format"], weights["strategy"]) == ("nvfp4-pack-quantized", "tensor_group")
+    again, same = api.load_model(tmp_path / "out"), 0
+    for name, parameter in program.parameters.items():
+        if encoding_of(parameter.type) != ENCODINGS["nvfp4"] or name.endswith("router"):
+            continue
+        for layer in parameter.layers:
+            for before, after in zip(*(Parameters(one).encoded(name, layer) for one in (program, again)), strict=True):
+                same += 1
+                scales = before.companions["scale"], after.companions["scale"]
+                np.testing.assert_array_equal(before.elements, after.elements)
+                np.testing.assert_array_equal(*(scale.elements for scale in scales))
+                np.testing.assert_allclose(*(scale.companions["scale"].values() for scale in scales), rtol=2e-7)
+    assert same >= 14
+
+
+@pytest.mark.parametrize("model", ["phi3"], indirect=True)
+def test_matrices_joined_in_one_tensor_share_no_scale_of_the_whole(folder, tmp_path) -> None:
+    """Queries, keys and values: they are decoded, and that is said."""
+    program = api.compile(api.load_model(folder), None, "quantize{weights=nvfp4 skip=embedding}")
+    (remark,) = api.export(program, tmp_path / "out").remarks
+    assert remark == "weights stored as <nvfp4> are written as float32"
+
+
+@pytest.mark.parametrize(("most", "files"), [(1 << 30, 1), (40_000, 3), (1, None)])
+def test_what_takes_more_than_a_shard_is_several_and_an_index(tmp_path, most, files) -> None:
+    source = open_weights(EMBEDDED)
+    most = most if most != 40_000 else sum(tensor.nbytes for tensor in source.values()) * 2 // 5
+    write_weights(tmp_path, list(source.values()), most)
+    again = open_weights(tmp_path)
+    assert list(again) == list(source)
+    assert len(again.files) == (len(source) if files is None else files)
+    for name, tensor in source.items():
+        np.testing.assert_array_equal(again[name].payload, tensor.payload)
+    for file in again.files:
+        nbytes = sum(tensor.nbytes for tensor in file.tensors.values())
+        assert nbytes <= most or len(file.tensors) == 1
+    if len(again.files) > 1:
+        index = json.loads((tmp_path / "model.safetensors.index.json").read_text())
+        assert index["metadata"]["total_size"] == sum(tensor.nbytes for tensor in source.values())
 
 
 def test_several_schemes_and_what_is_left_out_are_named(tmp_path) -> None:

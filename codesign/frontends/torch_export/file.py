@@ -92,9 +92,9 @@ class _Archive:
         if info.compress_type != ZIP_STORED or info.flag_bits & 1 or info.file_size != info.compress_size:
             raise WeightsError(f"{self.path}: {name!r} is compressed or encrypted; torch.export.save stores it as is")
         begin = info.header_offset
-        if begin + 30 > len(self.bytes):
+        if not 0 <= begin <= len(self.bytes) - _LOCAL.size:
             raise WeightsError(f"{self.path}: {name!r} begins beyond the file: is it truncated?")
-        begin += 30 + sum(_LOCAL.unpack(bytes(self.bytes[begin : begin + _LOCAL.size])))
+        begin += _LOCAL.size + sum(_LOCAL.unpack(bytes(self.bytes[begin : begin + _LOCAL.size])))
         if begin + info.file_size > len(self.bytes):
             raise WeightsError(f"{self.path}: {name!r} ends beyond the file: is it truncated?")
         return self.bytes[begin : begin + info.file_size]

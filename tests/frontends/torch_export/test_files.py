@@ -182,3 +182,13 @@ def test_headers_that_lead_out_of_the_file(linear):
     content[central + 42 : central + 46] = struct.pack("<I", 0xFFFFFFF0)
     linear.write_bytes(content)
     refused(linear, "truncated")
+
+
+def test_headers_before_the_file_begins(linear):
+    """The end of an archive says where its directory is; moved on, all that it lists begins earlier."""
+    content = bytearray(linear.read_bytes())
+    end = content.rfind(b"PK\x05\x06")
+    (directory,) = struct.unpack_from("<I", content, end + 16)
+    struct.pack_into("<I", content, end + 16, directory + len(content))
+    linear.write_bytes(content)
+    refused(linear, "begins beyond the file")
