@@ -171,6 +171,8 @@ def test_what_makes_no_sense_is_refused(llama: Program, chips: dict[str, Chip]) 
     for workload in (Workload(4, 100, 10), Workload(1, 100, 1, concurrency=4)):
         with pytest.raises(CostError, match="expected --concurrency, and --output of at least 2"):
             price_pools(llama, chips["h100"], workload, [Pools(1, 1)])
+    with pytest.raises(CostError, match="the decode pool: no plan for 1 chips has tensor 2"):
+        price_pools(llama, chips["h100"], served, [Pools(2, 1)], {"tensor": 2})
     with pytest.raises(CostError, match="it states 0"):
         price_pools(llama, chips["edge"], served, [Pools(1, 1)])
     with pytest.raises(CostError, match="@nvswitch joins 8 chips; pools of 9 cannot reach each other by it"):

@@ -134,12 +134,15 @@ class Trial:
         """The servers of `pools`, with each plan of the one and each of the other."""
         base = self.machine(pools)
 
-        def plans(chips: int) -> list[Machine]:
-            found = possible_plans(self.program, self.workload, chips, self.degrees)
+        def plans(pool: str, chips: int) -> list[Machine]:
+            try:
+                found = possible_plans(self.program, self.workload, chips, self.degrees)
+            except CostError as error:
+                raise CostError(f"the {pool} pool: {error}") from error
             return [replace(base, plan=plan) for plan in found]
 
-        prefills = each(plans(pools.prefill), lambda machine: self._prefill(pools.prefill, machine))
-        decodes = each(plans(pools.decode), lambda machine: self._decode(pools.decode, machine))
+        prefills = each(plans("prefill", pools.prefill), lambda machine: self._prefill(pools.prefill, machine))
+        decodes = each(plans("decode", pools.decode), lambda machine: self._decode(pools.decode, machine))
         return [self._server(prefill, decode) for prefill in prefills for decode in decodes]
 
     def again(self, server: Server, base: Machine) -> Server:
