@@ -47,9 +47,10 @@ class QuantizePass(ProgramPass):
     `static`, by one that is measured on the text and stated in the IR; products of integers are summed as integers.
     With `kv`, keys and values are stored so, one scale a token and head.
 
-    Parameters whose name matches a pattern of `skip` (``head``, ``"layers.down"``, ``"layers.0.*"``) stay as they are;
-    what matches one of `override` (``"layers.down=int8"``, ``"layers.0.*=float16"``) takes that format, the last that
-    matches counts. Layers that then differ get functions and stacks of their own, ``layers.0.down``.
+    Parameters whose name matches a pattern of `skip` (``head``, ``"layers.down"``, ``"layers.0.*"``) stay as they are,
+    but that ``awq`` and ``smoothquant`` scale float32 ones with those that share their input; what matches one of
+    `override` (``"layers.down=int8"``, ``"layers.0.*=float16"``) takes that format, the last that matches counts.
+    Layers that then differ get functions and stacks of their own, ``layers.0.down``.
     """
 
     name = "quantize"
