@@ -302,6 +302,17 @@ def test_many_designs_cost_what_each_costs_alone(tiny: Program, chips: dict[str,
             assert getattr(together, key)[index] == pytest.approx(getattr(alone, key), rel=1e-12)
 
 
+def test_designs_cost_the_same_in_blocks(
+    tiny: Program, chips: dict[str, Chip], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = price_designs(tiny, chips["edge"], Workload(3, 70, 40), DESIGNS["edge"])
+    monkeypatch.setattr("codesign_cost.price._BLOCK", 2)
+    parted = price_designs(tiny, chips["edge"], Workload(3, 70, 40), DESIGNS["edge"])
+    assert parted.fits.tolist() == whole.fits.tolist()
+    for key in RESULTS:
+        assert getattr(parted, key) == pytest.approx(getattr(whole, key), rel=1e-12)
+
+
 def written(key: str, value: float) -> object:
     """A figure as a chip's text has it."""
     units = {"bandwidth": "B/s", "capacity": "B", "clock": "Hz", "power": "W", "price": "USD", "process": "m"}
