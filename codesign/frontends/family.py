@@ -98,7 +98,7 @@ def rotary_scaling(fields: Fields, context: int) -> RotaryScaling | None:
     if kind not in _SCALINGS:
         known = ", ".join(("default", *_SCALINGS))
         if kind != "default":
-            raise CodesignError(f"{fields.where}: rotary scaling '{kind}' is not supported; supported: {known}")
+            raise CodesignError(f"{fields.where}: rotary scaling '{kind[:60]}' is not supported; supported: {known}")
         fields.refuse_unread()
         return None
     scaling = _SCALINGS[kind](fields, context)

@@ -203,10 +203,20 @@ class Decoder:
                 f"{where}: expected 1 to {MOST_EXPERTS} experts of which 1 to all are chosen, "
                 f"got {experts.chosen} of {experts.count}"
             )
+        if experts.groups is not None:
+            self._check_groups(where, experts, *experts.groups)
         if not 1 <= experts.feed_forward <= LIMITS["feed_forward"] or not 0 <= experts.shared <= LIMITS["feed_forward"]:
             raise CodesignError(
                 f"{where}: the feed-forward of an expert is 1 to {LIMITS['feed_forward']} wide, "
                 f"got {experts.feed_forward} and {experts.shared} shared"
+            )
+
+    def _check_groups(self, where: str, experts: Experts, groups: int, top: int) -> None:
+        size = experts.count // groups if groups > 0 and experts.count % groups == 0 else 0
+        if size < experts.group_best or not 1 <= top <= groups or size * top < experts.chosen:
+            raise CodesignError(
+                f"{where}: expected equal groups of at least {experts.group_best} of the {experts.count} experts, of "
+                f"which enough are chosen for {experts.chosen} experts, got {top} of {groups} groups"
             )
 
 

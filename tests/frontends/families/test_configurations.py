@@ -247,6 +247,15 @@ def test_a_field_that_nobody_knows_is_refused(tmp_path, model_type) -> None:
         ),
         ("qwen3_moe", {"decoder_sparse_step": 2}, "decoder_sparse_step 2 is not supported; supported: 1"),
         ("qwen3_moe", {"mlp_only_layers": [0]}, "mlp_only_layers [0] is not supported; supported: []"),
+        ("llama", {"rope_scaling": {"rope_type": "[" * 4000}}, f"rotary scaling '{'[' * 60}' is not supported"),
+        ("deepseek_v3", {"n_group": 0}, "expected equal groups of at least 2 of the 8 experts"),
+        ("deepseek_v3", {"n_group": 3}, "got 1 of 3 groups"),
+        ("deepseek_v3", {"n_group": 8}, "groups of at least 2 of the 8 experts"),
+        (
+            "deepseek_v3",
+            {"n_group": 4, "num_experts_per_tok": 3},
+            "enough are chosen for 3 experts, got 1 of 4 groups",
+        ),
         ("smollm3", {"no_rope_layers": [1, 0]}, "'no_rope_layers' must be a list of 6 int, one a layer, got [1, 0]"),
     ],
 )
