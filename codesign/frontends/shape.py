@@ -132,11 +132,7 @@ class Decoder:
     @property
     def rotary_features(self) -> int:
         """Features of a head that turn."""
-        return self.rotary_size or self._most_rotary
-
-    @property
-    def _most_rotary(self) -> int:
-        return self.head_size if self.latent is None else self.latent.rotary
+        return self.rotary_size or (self.head_size if self.latent is None else self.latent.rotary)
 
     @property
     def sliding(self) -> Layer | None:
@@ -176,8 +172,8 @@ class Decoder:
                     )
 
     def _check_rotary(self, where: str) -> None:
-        if self.rotary_size is None and self._most_rotary % 2:
-            raise CodesignError(f"{where}: rotary positions need an even head size, got {self._most_rotary}")
+        if self.rotary_size is None and self.rotary_features % 2:
+            raise CodesignError(f"{where}: rotary positions need an even head size, got {self.rotary_features}")
         if self.rotary_size is not None and (self.rotary_size % 2 or not 2 <= self.rotary_size <= self.head_size):
             raise CodesignError(
                 f"{where}: rotary positions turn an even number of a head's {self.head_size} features, "

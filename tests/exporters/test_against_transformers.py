@@ -1,5 +1,6 @@
 """Folders that are exported, and quantized folders that are read, against `transformers` and `compressed-tensors`."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -29,8 +30,6 @@ PIPELINES = {
     "int4 with zero points": "quantize{weights=uint4 zero=uint4 group=32 skip=embedding}",
     "int8": "quantize{weights=int8 skip=embedding}",
     "fp8": "quantize{weights=fp8_e4m3 skip=embedding}",
-    "mxfp4": "quantize{weights=mxfp4 skip=embedding}",
-    "nvfp4": "quantize{weights=nvfp4 skip=embedding}",
     "int8 and int4": 'quantize{weights=int8 skip=embedding,"layers.down"},'
     'quantize{weights=int4 skip=embedding,head,"layers.[!d]*"}',
 }
@@ -74,3 +73,25 @@ def test_what_is_exported_computes_the_same(folder, tmp_path, pipeline) -> None:
     np.testing.assert_allclose(
         theirs(tmp_path / "out", dequantize="zero" in pipeline), ours, atol=1e-4 * np.abs(ours).max()
     )
+
+
+@pytest.mark.parametrize("format", ["mxfp4", "nvfp4"])
+def test_four_bit_floats_are_decompressed_to_what_was_stored(folder, tmp_path, format) -> None:
+    """To bfloat16, of which a model in float32 is not made: so tensors are compared, not logits."""
+    from compressed_tensors.compressors import BaseCompressor
+    from compressed_tensors.quantization import QuantizationConfig
+    from safetensors.torch import load_file
+
+    program = api.compile(api.load_model(folder), None, f"quantize{{weights={format} skip=embedding}}")
+    api.export(program, tmp_path / "out")
+    config = json.loads((tmp_path / "out" / "config.json").read_text())["quantization_config"]
+    scheme = QuantizationConfig.model_validate(config).config_groups["group_0"]
+    compressor = BaseCompressor.get_value_from_registry(config["format"])
+    stored, again = load_file(tmp_path / "out" / "model.safetensors"), api.load_model(tmp_path / "out").weights
+    packed = [name for name in stored if name.endswith("weight_packed")]
+    assert packed
+    for name in packed:
+        module = name.removesuffix(".weight_packed")
+        own = {key.removeprefix(f"{module}."): value for key, value in stored.items() if key.startswith(f"{module}.")}
+        values = compressor.decompress(own, scheme)["weight"].float().numpy()
+        np.testing.assert_allclose(values, again[f"{module}.weight"].float32(), rtol=0 if format == "mxfp4" else 2**-7)
