@@ -124,6 +124,14 @@ def test_a_large_tensor_whose_bytes_are_not_those_of_its_shape_is_refused(tmp_pa
         api.load_model(tmp_path / "model.onnx")
 
 
+def test_a_name_that_is_not_utf_8_is_refused(tmp_path):
+    content = linear(tmp_path, WEIGHT).read_bytes()
+    name = onnx.load(tmp_path / "model.onnx").graph.initializer[0].name.encode()
+    (tmp_path / "model.onnx").write_bytes(content.replace(name, b"\xff" * len(name)))
+    with pytest.raises(CodesignError, match=r"is not an ONNX file: an? \w+ is not UTF-8: b'\\xff"):
+        api.load_model(tmp_path / "model.onnx")
+
+
 @settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_a_damaged_file_is_read_or_refused(tmp_path_factory, data):

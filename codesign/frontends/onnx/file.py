@@ -1,10 +1,13 @@
 """ONNX files: read, their large tensors kept as weights, external data mapped from inside the folder only."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import onnx
-from google.protobuf.message import DecodeError
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import DecodeError, Message
 from onnx import ModelProto, TensorProto, numpy_helper
 
 from codesign.errors import CodesignError
@@ -35,10 +38,24 @@ def load(path: Path) -> Program:
     except DecodeError as error:
         raise CodesignError(f"{path}: is not an ONNX file, or is truncated: {' '.join(str(error).split())}") from error
     try:
+        _check_text(model)
         return program_of(model, path)
     except CodesignError as error:
         text = str(error)
         raise CodesignError(text if text.startswith(str(path)) else f"{path}: {text}") from error
+
+
+def _check_text(message: Message) -> None:
+    """Refuse text that is not UTF-8, which protobuf gives as bytes."""
+    for field, value in message.ListFields():
+        if field.type not in (FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_MESSAGE):
+            continue
+        single = isinstance(value, Message | str | bytes)
+        for one in [value] if single else cast(Sequence[object], value):
+            if isinstance(one, Message):
+                _check_text(one)
+            elif isinstance(one, bytes):
+                raise CodesignError(f"is not an ONNX file: a {field.name} is not UTF-8: {one[:40]!r}")
 
 
 def program_of(model: ModelProto, path: Path | None = None) -> Program:
