@@ -208,7 +208,7 @@ class Request:
         for own in self.spent:
             for operation, seconds in zip(own.table.names, own.by_operation(), strict=True):
                 name = own.prefix + operation
-                found[name] = found.get(name, self._none) + seconds
+                found[name] = found[name] + seconds if name in found else seconds
         return found
 
 

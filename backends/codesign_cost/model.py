@@ -1,5 +1,6 @@
 """A program as the cost model knows it: what it reads of the IR, each fact once."""
 
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from math import gcd
@@ -17,6 +18,7 @@ from codesign_cost.machine import Machine
 from codesign_cost.reading.reader import parameter_of
 from codesign_cost.reading.reading import Reading, elementwise_operations
 from codesign_dialects import transformer
+from codesign_dialects.formats import encoding_of
 from codesign_dialects.transformer.shapes import features, shape_of
 
 _KEPT = 32
@@ -63,6 +65,14 @@ class Model(Program):
     def weight_bytes(self) -> int:
         """Bytes of all parameters as the IR says they are stored."""
         return sum(parameter.nbytes for parameter in self.parameters.values())
+
+    @cached_property
+    def weights_format(self) -> str:
+        """The encoding of most bytes of the parameters."""
+        nbytes: Counter[str] = Counter()
+        for parameter in self.parameters.values():
+            nbytes[str(encoding_of(parameter.type))] += parameter.nbytes
+        return max(nbytes, key=lambda name: nbytes[name], default="")
 
     @cached_property
     def expert_bytes(self) -> int:

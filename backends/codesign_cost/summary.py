@@ -1,6 +1,5 @@
 """The answer in full: energy, area and money over what a workload takes."""
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -22,7 +21,6 @@ from codesign_cost.plans import system_of
 from codesign_cost.result import CostResult
 from codesign_cost.technology import Figure
 from codesign_dialects.chip import System
-from codesign_dialects.formats import encoding_of
 
 
 @dataclass(frozen=True)
@@ -83,7 +81,7 @@ def summarize(
     area = chip_area(machine)
     return CostResult(
         model=program.name,
-        weights=_weights_format(program),
+        weights=Model.of(program).weights_format,
         chip=chip.name,
         chips=machine.chips,
         plan=plan,
@@ -141,14 +139,6 @@ def idle_note(machine: Machine, working: int) -> Iterator[str]:
         yield f"{machine.chips - working} of {machine.chips} chips have nothing to do: no plan with them is faster"
 
 
-def _weights_format(program: Program) -> str:
-    """The encoding of most bytes of the parameters."""
-    nbytes: Counter[str] = Counter()
-    for parameter in program.parameters.values():
-        nbytes[str(encoding_of(parameter.type))] += parameter.nbytes
-    return max(nbytes, key=lambda name: nbytes[name], default="")
-
-
 def _drafting(draft: Draft) -> Mapping[str, object]:
     return {
         "model": draft.program.name,
@@ -168,10 +158,11 @@ def _notes(program: Program, machine: Machine, workload: Workload) -> Iterator[s
         yield f"{workload.server}: sampling fitted on {part.fitted_on}, mean error {part.residual:.0%}"
     if law.coefficients and not law.calibrations(machine):
         yield f"{law.name}: not calibrated for @{machine.design.name}, so nothing is lost: an upper bound on speed"
-    cache = Model.of(program).kv_cache
+    model = Model.of(program)
+    cache = model.kv_cache
     if cache is not None and 0 < cache.context.data < workload.context:
         yield f"{workload.context} tokens of context are more than the {cache.context.data} the model was made for"
-    if program.weights is None and _weights_format(program) == "float32":
+    if model.weights_format == "float32":
         yield "weights in float32: the model states no format, or this; the pass quantize{weights=bfloat16} is another"
     if machine.design.area is None:
         yield "area: estimated from multiply-accumulates, lanes and SRAM; without input and output"
