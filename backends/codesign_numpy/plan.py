@@ -141,6 +141,8 @@ class Plan:
             own = shape_of(value)
             shape = [given if n == DYNAMIC_INDEX else n for n, given in zip(own, (self.batch, tokens), strict=False)]
             shape += own[2:]
+            if self.narrowed:
+                shape[1] = tokens  # whatever the type says of a whole step
             self._buffers[key] = feature_major(shape)
         self.values[value] = self._buffers[key]
         return self._buffers[key]

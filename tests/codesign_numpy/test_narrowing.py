@@ -44,6 +44,18 @@ def test_families_keep_their_last_logits(model) -> None:
     assert narrowed(session)
 
 
+@pytest.mark.parametrize("keep", [1, 3])
+def test_a_program_made_for_one_length_of_prompts(make_llama, keep) -> None:
+    program = make_llama(layers=2).program()
+    fixed = apply_passes(
+        program, parse_passes(f"specialize{{batch=1 tokens={len(PROMPT)}}}", plugins()), plugins().context()
+    )
+    expected = NumpySession(program, context=16).step([PROMPT], keep=len(PROMPT))[:, -keep:].copy()
+    session = NumpySession(fixed, context=16)
+    assert np.abs(session.step([PROMPT], keep=keep) - expected).max() <= 1e-5 * np.abs(expected).max()
+    assert narrowed(session, keep)
+
+
 @pytest.mark.parametrize("pipeline", ["quantize{weights=int8 activations=int8}", "block-attention{queries=4 keys=4}"])
 @pytest.mark.parametrize("model", ["mixtral", "qwen2"], indirect=True)
 def test_what_more_than_single_tokens_may_read_is_computed_whole(model, pipeline) -> None:
