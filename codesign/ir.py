@@ -13,7 +13,7 @@ from codesign.plugins.manager import Plugins
 from codesign.plugins.program_pass import ProgramPass
 from codesign.program import Program, check_version
 from codesign_dialects.microcode import ProgramOp
-from codesign_dialects.text import parse_text
+from codesign_dialects.text import one_line, parse_text
 
 BEFORE_MICROCODE = frozenset(
     ("rotate", "quantize", "sparsify", "moefy", "route-moe", "block-attention", "fuse", "specialize")
@@ -34,9 +34,9 @@ def parse_module(text: str, where: str, context: Context) -> ModuleOp:
     try:
         module = parse_text(text, where, context)
     except ParseError as error:
-        raise CodesignError(f"{error.span.get_location()}: {_one_line(error.msg)}") from error
+        raise CodesignError(f"{error.span.get_location()}: {one_line(error.msg)}") from error
     except VerifyException as error:
-        raise CodesignError(f"{where}: {_one_line(error)}") from error
+        raise CodesignError(f"{where}: {one_line(error)}") from error
     check_version(module, where)
     verify(module, where)
     return module
@@ -47,7 +47,7 @@ def verify(module: ModuleOp, where: str) -> None:
     try:
         module.verify()
     except VerifyException as error:
-        raise CodesignError(f"{where}: {_one_line(error)}") from error
+        raise CodesignError(f"{where}: {one_line(error)}") from error
 
 
 def parse_passes(pipeline: str, plugins: Plugins) -> tuple[ModulePass, ...]:
@@ -64,7 +64,7 @@ def parse_passes(pipeline: str, plugins: Plugins) -> tuple[ModulePass, ...]:
     try:
         specs = list(parse_pipeline(pipeline))
     except ArgSpecParseError as error:
-        raise UsageError(f"pipeline {pipeline!r}: {_one_line(error)}") from error
+        raise UsageError(f"pipeline {pipeline!r}: {one_line(error)}") from error
     parsed: list[ModulePass] = []
     for spec in specs:
         if spec.name not in known:
@@ -73,7 +73,7 @@ def parse_passes(pipeline: str, plugins: Plugins) -> tuple[ModulePass, ...]:
         try:
             parsed.append(pass_type.from_spec(spec))
         except Exception as error:  # xDSL raises bare exceptions for unknown and ill-typed options
-            raise UsageError(f"{spec.name}: {_one_line(error)}. {pass_options(pass_type)}") from error
+            raise UsageError(f"{spec.name}: {one_line(error)}. {pass_options(pass_type)}") from error
     return tuple(parsed)
 
 
@@ -104,7 +104,7 @@ def apply_passes(
             if after is not None:
                 after(done, result.module)
     except (PassFailedException, VerifyException) as error:
-        raise CodesignError(f"a pass failed: {_one_line(error)}") from error
+        raise CodesignError(f"a pass failed: {one_line(error)}") from error
     verify(result.module, f"after {', '.join(pass_.name for pass_ in passes)}" if passes else "module")
     return result
 
@@ -116,7 +116,3 @@ def _refuse_lowered(next: ModulePass, module: ModuleOp) -> None:
             f"{next.name}: the module holds the model's microcode, which would stay as it is: {next.name} must come "
             "before lower-to-microcode"
         )
-
-
-def _one_line(error: BaseException | str) -> str:
-    return " ".join(str(error).split())

@@ -14,7 +14,7 @@ from codesign.program import TARGET
 from codesign_dialects.chip import Chip as ChipDialect
 from codesign_dialects.chip import Design, DesignOp, InstanceOp, ParameterError, PartOp, SystemOp
 from codesign_dialects.chip.parameter import to_attribute
-from codesign_dialects.text import parse_text
+from codesign_dialects.text import one_line, parse_text
 
 LIBRARY: Mapping[str, Path] = {path.stem: path for path in sorted(Path(__file__).parent.glob("*.mlir"))}
 """The chips that come with Codesign, by name."""
@@ -145,7 +145,7 @@ class Chip:
         try:
             self.module.verify()
         except VerifyException as error:
-            raise ChipError(f"{self.origin}: {_one_line(error)}") from None
+            raise ChipError(f"{self.origin}: {one_line(error)}") from None
         for op in self.module.ops:
             if not isinstance(op, SystemOp | DesignOp):
                 raise ChipError(f"{self.origin}: a chip file holds chip.design and chip.system, not {op.name}")
@@ -199,9 +199,9 @@ def _parse(text: str, origin: str) -> ModuleOp:
     try:
         return parse_text(text, origin, context)
     except ParseError as error:
-        raise ChipError(f"{error.span.get_location()}: {_one_line(error.msg)}") from None
+        raise ChipError(f"{error.span.get_location()}: {one_line(error.msg)}") from None
     except VerifyException as error:
-        raise ChipError(f"{origin}: {_one_line(error)}") from None
+        raise ChipError(f"{origin}: {one_line(error)}") from None
 
 
 def _missing_designs(module: ModuleOp) -> list[str]:
@@ -237,7 +237,3 @@ def _whole(value: object) -> int:
     if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
         return value
     raise ParameterError(f"count: expected a whole number from 1, got {value!r}")
-
-
-def _one_line(error: VerifyException | str) -> str:
-    return " ".join(str(error).split())

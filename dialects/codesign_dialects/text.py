@@ -13,6 +13,16 @@ from xdsl.utils.lexer import Input, Span
 _LITERALS = re.compile(r'//[^\n]*|"(?:[^"\\\n\v\f]++|\\(?:["nt\\]|[0-9A-Fa-f]{2}))*+"|"|[0-9]{1000}')
 
 
+MOST_TEXT = 1000
+"""Characters of a message that are kept: it may quote names of any length."""
+
+
+def one_line(error: BaseException | str) -> str:
+    """What xDSL says of an error, on a line of bearable length."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= MOST_TEXT else f"{text[:MOST_TEXT]} …"
+
+
 def parse_text(text: str, where: str, context: Context) -> ModuleOp:
     """Parse `text` into a module that is not yet verified; `where` is what errors call its origin.
 

@@ -10,7 +10,7 @@ from xdsl.dialects.builtin import Builtin, ModuleOp
 from xdsl.utils.exceptions import ParseError
 
 from codesign_dialects.chip import Chip
-from codesign_dialects.text import parse_text
+from codesign_dialects.text import one_line, parse_text
 
 
 def parse(text: str) -> ModuleOp:
@@ -32,6 +32,15 @@ def test_a_string_that_does_not_close_is_found_at_once(tail: str) -> None:
     text = '// a comment may hold a lone "\nbuiltin.module attributes {a = ' + '"' + "x" * 10_000 + tail
     assert place_of_refusal(text) == "here.mlir:2:32"
     assert time.process_time() - started < 2
+
+
+def test_what_is_said_of_a_text_does_not_grow_with_it() -> None:
+    with pytest.raises(ParseError) as error:
+        parse("builtin" * 1000 + ".module {}")
+    said = one_line(error.value.msg)
+    assert said.startswith("Operation builtin")
+    assert len(said) < 1100
+    assert "\n" not in said
 
 
 def test_nesting_too_deep_is_refused() -> None:
