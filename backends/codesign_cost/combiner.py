@@ -90,19 +90,19 @@ def loads(
         was not calibrated.
     """
 
-    def load(own: Program, rounds: Rounds, prefix: str = "") -> Load:
+    def load(own: Program, rounds: Rounds, server: str | None, prefix: str = "") -> Load:
         if workload.concurrency:
             part = replace(workload, concurrency=plan.of_replica(workload.concurrency))
             points = closed_loop(part, plan.pipeline, rounds)
         else:
             points = Points.of(replace(workload, batch=plan.of_replica(workload.batch)), plan.pipeline, rounds)
-        # A draft's tokens are picked as the program says: only what is answered is sampled.
-        server = workload.server if own is program else None
         return Load.at(own, points, plan, read, server=server, prefix=prefix)
 
     if draft is None:
-        return (load(program, PLAIN),)
-    return load(program, Rounds.of_verifier(draft)), load(draft.program, Rounds.of_draft(draft), "draft ")
+        return (load(program, PLAIN, workload.server),)
+    # A draft's tokens are picked as the program says: only what is answered is sampled.
+    verifier = load(program, Rounds.of_verifier(draft), workload.server)
+    return verifier, load(draft.program, Rounds.of_draft(draft), None, "draft ")
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from codesign.workload import Workload
 from codesign_cost.calibrations import calibration_of, servers
 from codesign_cost.errors import CostError
 from codesign_cost.laws.tiled_dispatch import TILED_DISPATCH
+from codesign_cost.model import Model
 from codesign_cost.plans import machine_of
 from codesign_cost.price import price, price_designs
 from codesign_cost.result import CostResult
@@ -55,10 +56,12 @@ def test_every_chip_samples_the_tokens_of_each_step(
     assert sampled.energy_per_token_j > alone.energy_per_token_j
 
 
+@pytest.mark.parametrize("itself", [False, True])
 def test_what_a_draft_proposes_is_sampled_when_it_is_verified(
-    build_program: Build, model: Program, chips: dict[str, Chip]
+    build_program: Build, model: Program, chips: dict[str, Chip], itself: bool
 ) -> None:
-    draft = Draft(build_program("tiny", "bfloat16", "bfloat16"), tokens=3, acceptance=0.5)
+    model = Model.of(model)  # as the backend hands it on: the same object for the same program
+    draft = Draft(model if itself else build_program("tiny", "bfloat16", "bfloat16"), tokens=3, acceptance=0.5)
     alone, sampled = (
         price(model, chips["h100"], Workload(1, 512, 65, server=own), draft=draft) for own in (None, "vllm-0.11")
     )
